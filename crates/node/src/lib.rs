@@ -1,0 +1,3 @@
+//! A Kubernetes node for development and tests: pods become processes of this host.
+
+pub mod process;
