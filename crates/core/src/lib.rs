@@ -1,1 +1,7 @@
-//! placeholder
+//! Every decision, pure: values in, values out. No client, no clock, no randomness: `now` is an argument.
+//!
+//! Alerts: [`notification`] (what came in), [`route`] (does it ask for work), [`identity`] (which incident is it),
+//! [`incident`] (create, merge or follow). Runs: [`prompt`], [`profile`], [`job`] (what is made), [`admission`] (whose
+//! turn it is), [`phase`], [`pods`], [`attempts`] (what became of it), [`status`] (what is written about it).
+
+pub mod text;
