@@ -4,4 +4,5 @@
 //! [`incident`] (create, merge or follow). Runs: [`prompt`], [`profile`], [`job`] (what is made), [`admission`] (whose
 //! turn it is), [`phase`], [`pods`], [`attempts`] (what became of it), [`status`] (what is written about it).
 
+pub mod profile;
 pub mod text;
