@@ -1,0 +1,208 @@
+//! A control plane of one's own: etcd, kube-apiserver and kube-controller-manager as processes on loopback, with
+//! certificates of their own, RBAC on, and a data directory that is thrown away.
+
+mod arguments;
+mod credentials;
+
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client, Config};
+use punching_fist_node::process::Nursery;
+use tokio::net::TcpStream;
+
+use crate::loopback::free_address;
+use crate::pki::Pair;
+use crate::process::{Process, Program};
+use crate::{Binaries, Error};
+use arguments::Addresses;
+use credentials::Credentials;
+
+/// How long the three may take to become ready. On a free machine it is 3 to 5 s.
+const READY_LIMIT: Duration = Duration::from_secs(90);
+/// How long one of them may take to end.
+const STOP_GRACE: Duration = Duration::from_secs(5);
+/// How often other ports are tried when somebody took ours between choosing and using them.
+const PORT_ATTEMPTS: usize = 4;
+
+/// A running control plane.
+pub struct ControlPlane {
+    client: Client,
+    credentials: Credentials,
+    binaries: Binaries,
+    addresses: Addresses,
+    processes: Vec<Process>,
+}
+
+impl ControlPlane {
+    /// Starts one with its data, logs and certificates in `dir`, and waits until it serves.
+    ///
+    /// # Errors
+    /// A process ends or is not ready in time; the error shows the end of its log.
+    pub async fn start(nursery: &Nursery, binaries: &Binaries, dir: &Path) -> Result<Self, Error> {
+        let mut attempt = 1;
+        loop {
+            match Self::try_start(nursery, binaries, dir).await {
+                Err(error) if attempt < PORT_ATTEMPTS && lost_its_port(&error) => attempt += 1,
+                other => return other,
+            }
+        }
+    }
+
+    async fn try_start(nursery: &Nursery, binaries: &Binaries, dir: &Path) -> Result<Self, Error> {
+        prepare(dir)?;
+        let addresses = Addresses {
+            etcd: free_address()?,
+            api_server: free_address()?,
+            controller_manager: free_address()?,
+        };
+        let credentials = Credentials::write(dir, addresses.api_server)?;
+        let client = client_of(&credentials.admin_kubeconfig()?).await?;
+        let mut processes = Vec::new();
+        processes.push(start_etcd(nursery, binaries, dir, &addresses).await?);
+        processes.push(start_api_server(nursery, binaries, dir, &addresses, &client).await?);
+        processes.push(start_controller_manager(nursery, binaries, dir, &addresses, &client).await?);
+        Ok(Self { client, credentials, binaries: binaries.clone(), addresses, processes })
+    }
+
+    /// A client with all rights.
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// Where the API server listens.
+    pub fn api_server(&self) -> SocketAddr {
+        self.addresses.api_server
+    }
+
+    /// The programs that it runs.
+    pub fn binaries(&self) -> &Binaries {
+        &self.binaries
+    }
+
+    /// The processes, for who shows or watches them.
+    pub fn processes(&mut self) -> &mut [Process] {
+        &mut self.processes
+    }
+
+    /// A kubeconfig with all rights, as YAML.
+    ///
+    /// # Errors
+    /// It can't be written as YAML.
+    pub fn kubeconfig(&self) -> Result<String, Error> {
+        self.credentials.admin_kubeconfig()
+    }
+
+    /// A kubeconfig for the holder of `token`, as YAML.
+    ///
+    /// # Errors
+    /// It can't be written as YAML.
+    pub fn kubeconfig_for_token(&self, token: &str) -> Result<String, Error> {
+        self.credentials.token_kubeconfig(token)
+    }
+
+    /// The certificate of the authority that everything here trusts, PEM.
+    pub fn ca_certificate(&self) -> &str {
+        self.credentials.ca_certificate()
+    }
+
+    /// A serving certificate for a node on loopback.
+    ///
+    /// # Errors
+    /// It can't be made.
+    pub fn node_certificate(&self, node: &str) -> Result<Pair, Error> {
+        self.credentials.node_certificate(node)
+    }
+
+    /// Ends the processes, the last started first.
+    ///
+    /// # Errors
+    /// The system can't tell how one of them ended.
+    pub async fn stop(self) -> Result<(), Error> {
+        for process in self.processes.into_iter().rev() {
+            process.stop(STOP_GRACE).await?;
+        }
+        Ok(())
+    }
+}
+
+/// A client for the holder of `kubeconfig`.
+///
+/// # Errors
+/// It is no kubeconfig.
+pub async fn client_of(kubeconfig: &str) -> Result<Client, Error> {
+    let kubeconfig = Kubeconfig::from_yaml(kubeconfig)?;
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    Client::try_from(config).map_err(Error::kube("making a client"))
+}
+
+async fn start_etcd(n: &Nursery, binaries: &Binaries, dir: &Path, at: &Addresses) -> Result<Process, Error> {
+    let program = Program::new("etcd", &binaries.etcd, log(dir, "etcd")).args(arguments::etcd(dir, at));
+    let mut process = program.start(n).await?;
+    let accepts = async || TcpStream::connect(at.etcd).await.map(drop).map_err(|error| error.to_string());
+    process.ready(READY_LIMIT, accepts).await?;
+    Ok(process)
+}
+
+async fn start_api_server(
+    nursery: &Nursery,
+    binaries: &Binaries,
+    dir: &Path,
+    at: &Addresses,
+    client: &Client,
+) -> Result<Process, Error> {
+    let name = "kube-apiserver";
+    let program =
+        Program::new(name, &binaries.kube_apiserver, log(dir, name)).args(arguments::api_server(dir, at));
+    let mut process = program.start(nursery).await?;
+    process.ready(READY_LIMIT, async || probe(client, "/readyz").await).await?;
+    Ok(process)
+}
+
+async fn start_controller_manager(
+    nursery: &Nursery,
+    binaries: &Binaries,
+    dir: &Path,
+    at: &Addresses,
+    client: &Client,
+) -> Result<Process, Error> {
+    let name = "kube-controller-manager";
+    let program = Program::new(name, &binaries.kube_controller_manager, log(dir, name))
+        .args(arguments::controller_manager(dir, at));
+    let mut process = program.start(nursery).await?;
+    // It is at work when it has made what every namespace gets; pods are refused until then.
+    let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), "default");
+    let works = async || accounts.get("default").await.map(drop).map_err(|error| error.to_string());
+    process.ready(READY_LIMIT, works).await?;
+    Ok(process)
+}
+
+/// `GET path` of the API server: an error says what it answered.
+pub(crate) async fn probe(client: &Client, path: &str) -> Result<(), String> {
+    let request = http::Request::get(path).body(Vec::new()).map_err(|error| error.to_string())?;
+    client.request_text(request).await.map(drop).map_err(|error| error.to_string())
+}
+
+fn log(dir: &Path, name: &str) -> PathBuf {
+    dir.join(format!("{name}.log"))
+}
+
+/// A directory without the traces of an earlier attempt, closed to others: keys are kept in it.
+fn prepare(dir: &Path) -> Result<(), Error> {
+    fs::create_dir_all(dir).map_err(Error::file("create", dir))?;
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).map_err(Error::file("close", dir))?;
+    let data = dir.join("etcd");
+    if data.exists() {
+        fs::remove_dir_all(&data).map_err(Error::file("remove", data))?;
+    }
+    Ok(())
+}
+
+fn lost_its_port(error: &Error) -> bool {
+    matches!(error, Error::Ended { tail, .. } if tail.contains("address already in use"))
+}
