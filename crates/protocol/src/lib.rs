@@ -1,1 +1,19 @@
-//! placeholder
+//! What the runner in an agent's pod says: events while it works, the result in two forms, exit codes, redaction.
+//!
+//! The runner writes these, the controller, the console and the command line read them. Nothing here does I/O.
+
+mod cut;
+mod event;
+mod exit;
+mod long_result;
+mod redact;
+mod short_result;
+mod verdict;
+
+pub use cut::{MARKER, cut, cut_json, cut_json_middle, json_len};
+pub use event::{Event, Finish, LINE_MAX, Line, State, Stream};
+pub use exit::{ExitCode, Reason};
+pub use long_result::{Encoded, LONG_MAX, LongResult, RESULT_LINES_MAX};
+pub use redact::{REDACTED, Redactor};
+pub use short_result::{Disbelief, SHORT_MAX, ShortResult, VERSION};
+pub use verdict::{Confidence, Usage, Verdict};
