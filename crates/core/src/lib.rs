@@ -4,5 +4,16 @@
 //! [`incident`] (create, merge or follow). Runs: [`prompt`], [`profile`], [`job`] (what is made), [`admission`] (whose
 //! turn it is), [`phase`], [`pods`], [`attempts`] (what became of it), [`status`] (what is written about it).
 
+pub mod admission;
+pub mod attempts;
+pub mod conditions;
+pub mod job;
+mod money;
+pub mod phase;
+mod pod;
+pub mod pods;
 pub mod profile;
+pub mod prompt;
+pub mod run;
+pub mod status;
 pub mod text;

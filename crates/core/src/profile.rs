@@ -93,7 +93,10 @@ fn default_resources() -> Resources {
     let amounts = |pairs: &[(&str, &str)]| {
         pairs.iter().map(|(name, amount)| ((*name).to_owned(), Quantity((*amount).to_owned()))).collect()
     };
-    Resources { requests: amounts(&[("cpu", "500m"), ("memory", "1Gi")]), limits: amounts(&[("memory", "2Gi")]) }
+    Resources {
+        requests: amounts(&[("cpu", "500m"), ("memory", "1Gi")]),
+        limits: amounts(&[("memory", "2Gi")]),
+    }
 }
 
 fn default_max_concurrent() -> usize {
@@ -116,3 +119,19 @@ impl Settings {
     }
 }
 
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// One profile `openhands`, with the defaults that the configuration gives.
+    pub(crate) fn settings() -> Settings {
+        let profile = serde_json::json!({"image": "punching-fist-agent:1", "model": "anthropic/some-model"});
+        Settings {
+            profiles: BTreeMap::from([("openhands".to_owned(), serde_json::from_value(profile).unwrap())]),
+            runner_image: "punching-fist:1".to_owned(),
+            max_concurrent: 10,
+            pod_start_timeout_seconds: 600,
+            alert_prompt: "{{ alert.labels.alertname }}".to_owned(),
+        }
+    }
+}

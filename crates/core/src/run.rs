@@ -1,0 +1,383 @@
+//! What is to be done about a task now: the one decision of a pass, from what was observed.
+
+use std::borrow::Cow;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::batch::v1::Job;
+use punching_fist_api::{AlertState, Attempt, OnResolved, Phase, Task, Usage, reasons};
+
+use crate::attempts::{self, Believed};
+use crate::conditions;
+use crate::phase::{self, JobEnd, JobState};
+use crate::pods::{Obstacle, PodRecord, PodState};
+use crate::profile::Settings;
+use crate::status::ShortFinding;
+
+/// How long the end of a Job waits for what its pods said: their watch may run behind the Job's.
+const RESULT_WAIT: SignedDuration = SignedDuration::from_secs(60);
+
+/// What a pass looks at.
+#[derive(Clone, Copy, Debug)]
+pub struct Observed<'a, K> {
+    /// The task, as a cache holds it.
+    pub task: &'a K,
+    /// Its Job, if a cache holds it.
+    pub job: Option<&'a Job>,
+    /// Its pods: those that are, and those that were.
+    pub pods: &'a [PodRecord],
+    /// Why the API server refuses the Job's pods, if that was looked up.
+    pub refusal: Option<&'a str>,
+    /// The operator's configuration.
+    pub settings: &'a Settings,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Decision {
+    /// Nothing: the object is being deleted, and the garbage collector takes what it owns.
+    Leave,
+    /// It is over; what follows an end is seen to.
+    Settled,
+    /// It ends without a Job.
+    Close(Outcome),
+    /// Write down that the run is to stop.
+    Stop(Say),
+    /// Delete its Job; if there is none (ask the API server), it ends like this.
+    Delete(Outcome),
+    /// It isn't to start.
+    Hold(Say),
+    /// It asks for a slot.
+    Ask,
+    /// It was admitted: make its Job.
+    Make,
+    /// Its Job was seen before and isn't in the cache: ask the API server; if it is gone, this is the end.
+    Seek(Outcome),
+    /// Its Job goes on.
+    Follow(Progress),
+    /// Its Job is over: see to the end.
+    Finish(Outcome),
+}
+
+/// A reason and a message.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Say {
+    reason: Cow<'static, str>,
+    /// For people.
+    pub message: String,
+}
+
+impl Say {
+    /// Says `message` under `reason`, one of [`reasons`] or the Job controller's.
+    pub fn new(reason: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self { reason: reason.into(), message: message.into() }
+    }
+
+    /// One CamelCase word.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+}
+
+/// What a status mirrors of the Job and its pods.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Mirror {
+    /// When the Job started.
+    pub start_time: Option<Timestamp>,
+    /// How many attempts were made again.
+    pub retries: i32,
+    /// UID of the Job.
+    pub job_uid: Option<String>,
+    /// The attempts that have ended.
+    pub attempts: Vec<Attempt>,
+    /// Their sum.
+    pub usage: Option<Usage>,
+    /// What the newest of them that failed died of.
+    pub last_error: Option<String>,
+}
+
+/// How far a run is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Progress {
+    /// The phase.
+    pub phase: Phase,
+    /// Why, and more.
+    pub say: Say,
+    /// What is mirrored.
+    pub run: Mirror,
+    /// The Job has no pod for longer than it takes to make one: its Events may say why.
+    pub unexplained: bool,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// `Succeeded` or `Failed`.
+    pub phase: Phase,
+    /// Why, and more.
+    pub say: Say,
+    /// What is mirrored.
+    pub run: Mirror,
+    /// When it was over; none: now.
+    pub over_since: Option<Timestamp>,
+    /// What the agent found.
+    pub result: Option<ShortFinding>,
+    /// Where the report is to be had.
+    pub report: Option<ReportSource>,
+}
+
+/// The log that ends with a report and a plan.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReportSource {
+    /// Name of the pod.
+    pub pod: String,
+    /// Hash that tells the runner's report from one that the agent made up.
+    pub sha256: String,
+    /// What has to be said above the report.
+    pub note: Option<String>,
+}
+
+/// Decides. The order matters: what is final stays; then our own will to stop; then the Job.
+pub fn decide<K: Task>(seen: &Observed<'_, K>) -> Decision {
+    let status = seen.task.task_status();
+    if seen.task.meta().deletion_timestamp.is_some() {
+        return Decision::Leave;
+    }
+    if status.and_then(|status| status.phase).is_some_and(Phase::is_final) {
+        return Decision::Settled;
+    }
+    let conditions = status.map(|status| status.conditions.as_slice()).unwrap_or_default();
+    if let Some(stopping) = conditions::holds(conditions, reasons::STOPPING) {
+        let say = Say::new(stopping.reason.clone(), stopping.message.clone());
+        return Decision::Delete(stopped(seen, say));
+    }
+    let Some(job) = status.and_then(|status| status.job.as_ref()) else { return before_admission(seen) };
+    match (seen.job, &job.uid) {
+        (None, None) => will_to_stop(seen, &JobState::Idle).map_or(Decision::Make, Decision::Stop),
+        (None, Some(_)) => {
+            let say = Say::new(
+                reasons::JOB_LOST,
+                "its Job was deleted by somebody else; make a new task to run it again",
+            );
+            Decision::Seek(failed(seen, say))
+        }
+        (Some(job), _) => with_job(seen, job),
+    }
+}
+
+fn before_admission<K: Task>(seen: &Observed<'_, K>) -> Decision {
+    if seen.task.is_cancelled() {
+        let say = Say::new(reasons::CANCELLED, "cancelled before it started");
+        Decision::Close(Outcome::new(Phase::Failed, say, Mirror::default()))
+    } else if is_resolved(seen.task) {
+        let say = Say::new(reasons::ALERT_RESOLVED, "every alert was resolved before it started");
+        Decision::Close(Outcome::new(Phase::Succeeded, say, Mirror::default()))
+    } else if seen.task.is_suspended() {
+        Decision::Hold(Say::new(reasons::SUSPENDED, "spec.suspend is true; it starts when that is false"))
+    } else {
+        Decision::Ask
+    }
+}
+
+fn with_job<K: Task>(seen: &Observed<'_, K>, job: &Job) -> Decision {
+    let state = phase::job_state(job, seen.now);
+    if let Some(say) = will_to_stop(seen, &state) {
+        return Decision::Stop(say);
+    }
+    let run = mirror(seen, job, &state);
+    let believed = attempts::newest_verdict(seen.pods);
+    match state {
+        JobState::Complete if believed.is_none() && waits_for_result(seen, job) => {
+            Decision::Follow(collecting(seen, run))
+        }
+        JobState::Complete => Decision::Finish(complete(believed, run, job)),
+        JobState::Failed(_) if ended(seen.pods) < failed_pods(job) && waits_for_result(seen, job) => {
+            Decision::Follow(collecting(seen, run))
+        }
+        JobState::Failed(end) => Decision::Finish(job_failed(seen, end, run, job)),
+        JobState::Idle | JobState::Active | JobState::Retrying | JobState::Ending(_) => {
+            Decision::Follow(under_way(seen, &state, run))
+        }
+    }
+}
+
+/// Why we want the run to stop, if we do. One that is over already is left to its own end.
+fn will_to_stop<K: Task>(seen: &Observed<'_, K>, state: &JobState) -> Option<Say> {
+    if state.is_over() {
+        return None;
+    }
+    if seen.task.is_cancelled() {
+        return Some(Say::new(reasons::CANCELLED, "cancelled while it ran"));
+    }
+    let cancels = seen.task.as_alert().is_some_and(|alert| alert.spec.on_resolved == OnResolved::Cancel);
+    if cancels && is_resolved(seen.task) {
+        return Some(Say::new(
+            reasons::ALERT_RESOLVED,
+            "every alert was resolved while it ran, and onResolved is Cancel",
+        ));
+    }
+    start_timeout(seen, state)
+}
+
+/// A pod that doesn't start in time stops the run, for the pod's own reason.
+fn start_timeout<K: Task>(seen: &Observed<'_, K>, state: &JobState) -> Option<Say> {
+    let limit = seen.settings.pod_start_timeout_seconds;
+    let late = |since: Option<Timestamp>| {
+        since.is_some_and(|since| seen.now >= since + SignedDuration::from_secs(limit))
+    };
+    let live = live_pod(seen.pods);
+    let (since, obstacle) = match (live.map(|pod| &pod.state), state) {
+        (Some(PodState::Waiting(obstacle)), _) => (live.and_then(|pod| pod.created), obstacle.clone()),
+        (None, JobState::Idle) => (created(seen.job), None),
+        _ => return None,
+    };
+    let refused =
+        || Obstacle { reason: reasons::POD_START_TIMEOUT, message: "no pod of the Job came up".to_owned() };
+    late(since).then(|| {
+        let obstacle = obstacle.or_else(|| refusal(seen)).unwrap_or_else(refused);
+        Say::new(obstacle.reason, format!("no pod started in {limit} s: {}", obstacle.message))
+    })
+}
+
+fn created(job: Option<&Job>) -> Option<Timestamp> {
+    job?.metadata.creation_timestamp.as_ref().map(|time| time.0)
+}
+
+fn refusal<K: Task>(seen: &Observed<'_, K>) -> Option<Obstacle> {
+    seen.refusal.map(|message| Obstacle { reason: reasons::POD_REFUSED, message: message.to_owned() })
+}
+
+fn is_resolved<K: Task>(task: &K) -> bool {
+    let status = task.as_alert().and_then(|alert| alert.status.as_ref());
+    status.and_then(|status| status.alert_state) == Some(AlertState::Resolved)
+}
+
+/// The pod that is there and has not ended; the newest, should there be two.
+fn live_pod(pods: &[PodRecord]) -> Option<&PodRecord> {
+    pods.iter().filter(|pod| pod.end().is_none()).max_by_key(|pod| pod.created)
+}
+
+fn ended(pods: &[PodRecord]) -> usize {
+    pods.iter().filter(|pod| pod.end().is_some()).count()
+}
+
+fn failed_pods(job: &Job) -> usize {
+    let failed = job.status.as_ref().and_then(|status| status.failed).unwrap_or(0);
+    usize::try_from(failed).unwrap_or(0)
+}
+
+fn waits_for_result<K: Task>(seen: &Observed<'_, K>, job: &Job) -> bool {
+    phase::over_since(job).is_some_and(|over| seen.now < over + RESULT_WAIT)
+}
+
+fn mirror<K: Task>(seen: &Observed<'_, K>, job: &Job, state: &JobState) -> Mirror {
+    let known = seen.task.task_status().map(|status| status.attempts.as_slice()).unwrap_or_default();
+    let attempts = attempts::merge(known, seen.pods);
+    Mirror {
+        start_time: job.status.as_ref().and_then(|status| status.start_time.as_ref()).map(|time| time.0),
+        retries: phase::retries(job, state),
+        job_uid: job.metadata.uid.clone(),
+        usage: attempts::sum(&attempts),
+        last_error: attempts::last_error(seen.pods).or_else(|| seen.task.task_status()?.last_error.clone()),
+        attempts,
+    }
+}
+
+/// What is mirrored of a run whose Job isn't there any more: what its pods said, and what was known.
+fn remains<K: Task>(seen: &Observed<'_, K>) -> Mirror {
+    let gone = Job::default();
+    let retries = seen.task.task_status().map_or(0, |status| status.retry_count);
+    Mirror { retries, ..mirror(seen, seen.job.unwrap_or(&gone), &JobState::Idle) }
+}
+
+fn stopped<K: Task>(seen: &Observed<'_, K>, say: Say) -> Outcome {
+    let well = say.reason() == reasons::ALERT_RESOLVED;
+    Outcome::new(if well { Phase::Succeeded } else { Phase::Failed }, say, remains(seen))
+}
+
+fn failed<K: Task>(seen: &Observed<'_, K>, say: Say) -> Outcome {
+    Outcome::new(Phase::Failed, say, remains(seen))
+}
+
+fn collecting<K: Task>(seen: &Observed<'_, K>, run: Mirror) -> Progress {
+    let phase = current_phase(seen);
+    let say = Say::new(reasons::RUNNING, "the agent has ended; its result is being read");
+    Progress { phase, say, run, unexplained: false }
+}
+
+fn current_phase<K: Task>(seen: &Observed<'_, K>) -> Phase {
+    seen.task.task_status().and_then(|status| status.phase).unwrap_or(Phase::Pending)
+}
+
+fn under_way<K: Task>(seen: &Observed<'_, K>, state: &JobState, run: Mirror) -> Progress {
+    let unexplained = *state == JobState::Idle && live_pod(seen.pods).is_none() && seen.refusal.is_none();
+    let (phase, say) = match state {
+        JobState::Retrying => (Phase::Retrying, retrying(seen, &run)),
+        JobState::Ending(end) => (current_phase(seen), Say::new(end.reason.clone(), end.message.clone())),
+        _ => starting(seen),
+    };
+    Progress { phase, say, run, unexplained }
+}
+
+/// `Running` is said only of an agent that runs: a Job counts a pod as active that still waits for its image.
+fn starting<K: Task>(seen: &Observed<'_, K>) -> (Phase, Say) {
+    match live_pod(seen.pods).map(|pod| &pod.state) {
+        Some(PodState::Running) => (Phase::Running, Say::new(reasons::RUNNING, "the agent works")),
+        Some(PodState::Waiting(Some(obstacle))) => {
+            (Phase::Pending, Say::new(obstacle.reason, obstacle.message.clone()))
+        }
+        Some(PodState::Waiting(None)) => (Phase::Pending, Say::new(reasons::STARTING, "the pod starts")),
+        Some(PodState::Ended(_)) | None => match refusal(seen) {
+            Some(refused) => (Phase::Pending, Say::new(refused.reason, refused.message)),
+            None if current_phase(seen) == Phase::Running => {
+                (Phase::Running, Say::new(reasons::RUNNING, "the agent's container has ended"))
+            }
+            None => (Phase::Pending, Say::new(reasons::STARTING, "the Job makes its pod")),
+        },
+    }
+}
+
+fn retrying<K: Task>(seen: &Observed<'_, K>, run: &Mirror) -> Say {
+    let attempt = format!("attempt {} of {}", run.retries + 1, seen.task.task_spec().max_retries + 1);
+    let last = run.last_error.as_deref().map(|error| format!("; the last one: {error}")).unwrap_or_default();
+    match live_pod(seen.pods).map(|pod| &pod.state) {
+        Some(PodState::Waiting(Some(obstacle))) => {
+            Say::new(obstacle.reason, format!("{attempt}: {}", obstacle.message))
+        }
+        Some(PodState::Running) => Say::new(reasons::RETRYING, format!("{attempt} works{last}")),
+        Some(_) => Say::new(reasons::RETRYING, format!("{attempt} starts{last}")),
+        None => Say::new(reasons::RETRYING, format!("{attempt} follows after the back-off{last}")),
+    }
+}
+
+fn complete(believed: Option<Believed>, run: Mirror, job: &Job) -> Outcome {
+    let over_since = phase::over_since(job);
+    let Some(believed) = believed else {
+        let message =
+            "the agent's container ended well, but no result of the runner was found; see the pod's log";
+        let say = Say::new(reasons::NO_RESULT, message);
+        return Outcome { over_since, ..Outcome::new(Phase::Failed, say, run) };
+    };
+    let say = Say::new(reasons::VERDICT_REACHED, believed.finding.summary.clone().unwrap_or_default());
+    Outcome {
+        over_since,
+        result: Some(believed.finding),
+        report: believed.report,
+        ..Outcome::new(Phase::Succeeded, say, run)
+    }
+}
+
+fn job_failed<K: Task>(seen: &Observed<'_, K>, end: JobEnd, run: Mirror, job: &Job) -> Outcome {
+    let last = run.last_error.as_deref().map_or_else(|| end.message.clone(), str::to_owned);
+    let own = attempts::last_reason(seen.pods).filter(|_| end.reason == "PodFailurePolicy");
+    let reason = own.unwrap_or(end.reason);
+    Outcome { over_since: phase::over_since(job), ..Outcome::new(Phase::Failed, Say::new(reason, last), run) }
+}
+
+impl Outcome {
+    /// An end without a verdict.
+    pub fn new(phase: Phase, say: Say, run: Mirror) -> Self {
+        Self { phase, say, run, over_since: None, result: None, report: None }
+    }
+}
