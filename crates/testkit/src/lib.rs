@@ -8,6 +8,7 @@ pub mod loopback;
 pub mod pki;
 pub mod process;
 pub mod progress;
+pub mod recording;
 pub mod toolchain;
 pub mod yaml;
 
