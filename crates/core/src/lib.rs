@@ -7,13 +7,17 @@
 pub mod admission;
 pub mod attempts;
 pub mod conditions;
+pub mod identity;
+pub mod incident;
 pub mod job;
 mod money;
+pub mod notification;
 pub mod phase;
 mod pod;
 pub mod pods;
 pub mod profile;
 pub mod prompt;
+pub mod route;
 pub mod run;
 pub mod status;
 pub mod text;

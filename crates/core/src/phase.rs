@@ -65,6 +65,11 @@ pub fn job_state(job: &Job, now: Timestamp) -> JobState {
     }
 }
 
+/// Whether the Job is over, in the Job controller's own eyes.
+pub fn is_over(job: &Job) -> bool {
+    condition(job, "Complete").or_else(|| condition(job, "Failed")).is_some()
+}
+
 /// How many attempts were made again: all that failed, less the last one when the Job has failed with it. A pod that
 /// still terminates isn't counted as failed yet.
 pub fn retries(job: &Job, state: &JobState) -> i32 {

@@ -106,8 +106,10 @@ pub struct Progress {
     pub say: Say,
     /// What is mirrored.
     pub run: Mirror,
-    /// The Job has no pod for longer than it takes to make one: its Events may say why.
+    /// The Job has no pod: if that lasts, its Events may say why.
     pub unexplained: bool,
+    /// The Job is over, and what its pods said is still on its way.
+    pub collecting: bool,
 }
 
 /// How a run ended.
@@ -303,7 +305,7 @@ fn failed<K: Task>(seen: &Observed<'_, K>, say: Say) -> Outcome {
 fn collecting<K: Task>(seen: &Observed<'_, K>, run: Mirror) -> Progress {
     let phase = current_phase(seen);
     let say = Say::new(reasons::RUNNING, "the agent has ended; its result is being read");
-    Progress { phase, say, run, unexplained: false }
+    Progress { phase, say, run, unexplained: false, collecting: true }
 }
 
 fn current_phase<K: Task>(seen: &Observed<'_, K>) -> Phase {
@@ -317,7 +319,7 @@ fn under_way<K: Task>(seen: &Observed<'_, K>, state: &JobState, run: Mirror) -> 
         JobState::Ending(end) => (current_phase(seen), Say::new(end.reason.clone(), end.message.clone())),
         _ => starting(seen),
     };
-    Progress { phase, say, run, unexplained }
+    Progress { phase, say, run, unexplained, collecting: false }
 }
 
 /// `Running` is said only of an agent that runs: a Job counts a pod as active that still waits for its image.

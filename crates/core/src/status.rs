@@ -117,6 +117,11 @@ impl ControllerStatus {
         self.message.as_deref().unwrap_or_default()
     }
 
+    /// Its conditions.
+    pub fn conditions(&self) -> &[Condition] {
+        &self.conditions
+    }
+
     /// What the agent found.
     pub fn result(&self) -> Option<&ShortFinding> {
         self.result.as_ref()

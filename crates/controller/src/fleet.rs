@@ -1,0 +1,113 @@
+//! All tasks of both kinds as the caches hold them: who waits, and who holds a slot.
+
+use std::collections::{HashMap, HashSet};
+
+use k8s_openapi::api::batch::v1::Job;
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Resource, ResourceExt};
+use punching_fist_api::{AlertState, AlertTask, MaintenanceTask, Phase, Task, names, reasons};
+use punching_fist_core::admission::{Candidate, Taken};
+use punching_fist_core::{conditions, phase};
+
+use crate::ledger::Ledger;
+
+/// The caches.
+#[derive(Clone)]
+pub(crate) struct Fleet {
+    pub(crate) alerts: Store<AlertTask>,
+    pub(crate) maintenance: Store<MaintenanceTask>,
+    pub(crate) alert_jobs: Store<Job>,
+    pub(crate) maintenance_jobs: Store<Job>,
+    pub(crate) alert_pods: Ledger,
+    pub(crate) maintenance_pods: Ledger,
+}
+
+/// A task of either kind, by name.
+#[derive(Clone, Debug)]
+pub(crate) enum TaskRef {
+    Alert(ObjectRef<AlertTask>),
+    Maintenance(ObjectRef<MaintenanceTask>),
+}
+
+/// What the queue decides on.
+#[derive(Debug, Default)]
+pub(crate) struct Snapshot {
+    /// Who waits for a slot.
+    pub(crate) waiting: Vec<Candidate>,
+    /// Where to find them, by UID.
+    pub(crate) refs: HashMap<String, TaskRef>,
+    /// Who holds one.
+    pub(crate) taken: Taken,
+}
+
+impl Fleet {
+    /// Whether every cache has been filled once: until then nobody knows which slots are taken.
+    pub(crate) fn is_synced(&self) -> bool {
+        let ledgers = self.alert_pods.is_synced() && self.maintenance_pods.is_synced();
+        ledgers
+            && is_ready(&self.alerts)
+            && is_ready(&self.maintenance)
+            && is_ready(&self.alert_jobs)
+            && is_ready(&self.maintenance_jobs)
+    }
+
+    /// Counts anew, from what lives: a counter would leak with every crash between its change and the run's.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let mut snapshot = Snapshot::default();
+        let mut with_job = HashSet::new();
+        for job in self.alert_jobs.state().into_iter().chain(self.maintenance_jobs.state()) {
+            snapshot.add_job(&job, &mut with_job);
+        }
+        snapshot.taken.extend(self.alert_pods.live());
+        snapshot.taken.extend(self.maintenance_pods.live());
+        for task in self.alerts.state() {
+            snapshot.add_task(&*task, &with_job, |task| TaskRef::Alert(ObjectRef::from_obj(task)));
+        }
+        for task in self.maintenance.state() {
+            snapshot.add_task(&*task, &with_job, |task| TaskRef::Maintenance(ObjectRef::from_obj(task)));
+        }
+        snapshot
+    }
+}
+
+fn is_ready<K>(store: &Store<K>) -> bool
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    futures::FutureExt::now_or_never(store.wait_until_ready()).is_some_and(|ready| ready.is_ok())
+}
+
+impl Snapshot {
+    fn add_job(&mut self, job: &Job, with_job: &mut HashSet<String>) {
+        let Some(task) = job.labels().get(names::LABEL_TASK_ID) else { return };
+        with_job.insert(task.clone());
+        if !phase::is_over(job) {
+            let profile = job.labels().get(names::LABEL_PROFILE).cloned().unwrap_or_default();
+            self.taken.insert(task.clone(), profile);
+        }
+    }
+
+    fn add_task<K: Task>(&mut self, task: &K, with_job: &HashSet<String>, to_ref: fn(&K) -> TaskRef) {
+        let Some(uid) = task.uid() else { return };
+        let profile = task.task_spec().agent.profile.clone();
+        let status = task.task_status();
+        let is_final = status.and_then(|status| status.phase).is_some_and(Phase::is_final);
+        let is_admitted = status.is_some_and(|status| status.job.is_some());
+        if is_admitted && !is_final && !with_job.contains(&uid) {
+            self.taken.insert(uid, profile);
+        } else if !is_admitted && !is_final && may_start(task) {
+            let created = task.creation_timestamp().map_or_else(Default::default, |time| time.0);
+            self.refs.insert(uid.clone(), to_ref(task));
+            self.waiting.push(Candidate { kind: K::KIND, created, uid, profile });
+        }
+    }
+}
+
+/// Whether nothing but a slot keeps it from starting.
+fn may_start<K: Task>(task: &K) -> bool {
+    let conditions = task.task_status().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let stalled = conditions::holds(conditions, reasons::STALLED).is_some();
+    let alert = task.as_alert().and_then(|alert| alert.status.as_ref()?.alert_state);
+    let held = task.is_suspended() || task.is_cancelled() || task.meta().deletion_timestamp.is_some();
+    !held && !stalled && alert != Some(AlertState::Resolved)
+}

@@ -1,0 +1,106 @@
+//! Calls about Jobs: made once, looked up live, deleted with their pods, given a TTL.
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Event, ServiceAccount};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy};
+use kube::{Api, Client, Resource, ResourceExt};
+use punching_fist_api::names;
+use serde_json::json;
+
+use crate::Error;
+
+/// What came of making a Job.
+#[derive(Debug)]
+pub(crate) enum Made {
+    /// It is there, and it is the task's.
+    Ours(Box<Job>),
+    /// One of that name is there, and it isn't the task's.
+    Taken,
+    /// The API server won't have it, and won't have it next time either.
+    Refused(String),
+}
+
+/// Creates the Job of the task with this UID. One that is there already and is the task's is as good as new.
+pub(crate) async fn create(jobs: &Api<Job>, job: &Job, owner_uid: &str) -> Result<Made, Error> {
+    let params =
+        PostParams { field_manager: Some(names::MANAGER_CONTROLLER.to_owned()), ..PostParams::default() };
+    match jobs.create(&params, job).await {
+        Ok(job) => Ok(Made::Ours(Box::new(job))),
+        Err(kube::Error::Api(status)) if status.is_already_exists() => {
+            found(jobs, &job.name_any(), owner_uid).await
+        }
+        Err(kube::Error::Api(status)) if is_definite(status.code) => {
+            Ok(Made::Refused(status.message.clone()))
+        }
+        Err(error) => Err(Error::api("creating the Job")(error)),
+    }
+}
+
+async fn found(jobs: &Api<Job>, name: &str, owner_uid: &str) -> Result<Made, Error> {
+    let job = jobs.get(name).await.map_err(Error::api("reading the Job that is already there"))?;
+    let ours =
+        job.owner_references().iter().any(|owner| owner.controller == Some(true) && owner.uid == owner_uid);
+    Ok(if ours { Made::Ours(Box::new(job)) } else { Made::Taken })
+}
+
+/// A 4xx says that the object was looked at and refused; but a timeout, a conflict and "too many" say nothing of it.
+fn is_definite(code: u16) -> bool {
+    (400..500).contains(&code) && ![401, 408, 409, 429].contains(&code)
+}
+
+/// The Job as the API server has it.
+pub(crate) async fn get(jobs: &Api<Job>, name: &str) -> Result<Option<Job>, Error> {
+    jobs.get_opt(name).await.map_err(Error::api("reading the Job"))
+}
+
+/// Deletes the Job, and keeps it until its pods are gone: until then their slot isn't free.
+pub(crate) async fn delete(jobs: &Api<Job>, job: &Job) -> Result<(), Error> {
+    let params = DeleteParams {
+        propagation_policy: Some(PropagationPolicy::Foreground),
+        preconditions: Some(Preconditions { uid: job.uid(), resource_version: None }),
+        ..DeleteParams::default()
+    };
+    match jobs.delete(&job.name_any(), &params).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        Err(error) => Err(Error::api("deleting the Job")(error)),
+    }
+}
+
+/// Lets the Job go after `seconds`: everything that it had to tell stands in the task's status.
+pub(crate) async fn set_ttl(jobs: &Api<Job>, job: &Job, seconds: i32) -> Result<(), Error> {
+    let patch = json!({
+        "metadata": {"uid": job.meta().uid},
+        "spec": {"ttlSecondsAfterFinished": seconds},
+    });
+    let params =
+        PatchParams { field_manager: Some(names::MANAGER_CONTROLLER.to_owned()), ..PatchParams::default() };
+    match jobs.patch(&job.name_any(), &params, &Patch::Merge(&patch)).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        Err(error) => Err(Error::api("setting the Job's TTL")(error)),
+    }
+}
+
+/// Why the Job's pods can't be made, in the Job controller's words: quota, limits, admission. Only an Event tells.
+pub(crate) async fn refusal(client: &Client, job: &Job) -> Result<Option<String>, Error> {
+    let namespace = job.namespace().ok_or(Error::Incomplete("namespace"))?;
+    let uid = job.uid().ok_or(Error::Incomplete("uid"))?;
+    let selector = format!("involvedObject.uid={uid},reason=FailedCreate");
+    let events: Api<Event> = Api::namespaced(client.clone(), &namespace);
+    let list = events.list(&ListParams::default().fields(&selector)).await;
+    let list = list.map_err(Error::api("reading the Job's Events"))?;
+    let newest = list.items.into_iter().max_by_key(|event| event.last_timestamp.as_ref().map(|time| time.0));
+    Ok(newest.and_then(|event| event.message))
+}
+
+/// Whether the ServiceAccount is there: a pod that names a missing one is never made.
+pub(crate) async fn service_account_exists(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+) -> Result<bool, Error> {
+    let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
+    let found = accounts.get_metadata_opt(name).await.map_err(Error::api("reading the ServiceAccount"))?;
+    Ok(found.is_some())
+}

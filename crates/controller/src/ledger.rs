@@ -1,0 +1,145 @@
+//! What is known of agents' pods: a small record each, kept after the pod itself is gone.
+//!
+//! A pod's end is often seen last in the event of its deletion, so the records are made from the watch's raw events.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use kube::runtime::watcher::Event;
+use punching_fist_api::names;
+use punching_fist_core::pods::PodRecord;
+
+/// Records of pods, by UID of their task and their own UID.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ledger {
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    records: HashMap<String, HashMap<String, PodRecord>>,
+    /// While the pods are listed anew: those that the list has shown so far.
+    listed: Option<HashSet<String>>,
+    synced: bool,
+}
+
+impl Ledger {
+    /// Takes down what an event says.
+    pub(crate) fn note(&self, event: &Event<Pod>) {
+        let mut inner = self.lock();
+        match event {
+            Event::Init => inner.listed = Some(HashSet::new()),
+            Event::InitApply(pod) | Event::Apply(pod) => inner.put(pod, |record| record),
+            Event::Delete(pod) => inner.put(pod, PodRecord::deleted),
+            Event::InitDone => inner.finish_list(),
+        }
+    }
+
+    /// The pods of a task, in no order.
+    pub(crate) fn pods_of(&self, task_uid: &str) -> Vec<PodRecord> {
+        self.lock().records.get(task_uid).map(|pods| pods.values().cloned().collect()).unwrap_or_default()
+    }
+
+    /// The tasks that a pod still runs for, or is about to; and the profile that it counts against.
+    pub(crate) fn live(&self) -> Vec<(String, String)> {
+        let inner = self.lock();
+        let live = |pods: &HashMap<String, PodRecord>| {
+            pods.values().find(|pod| pod.end().is_none()).map(|pod| pod.profile.clone())
+        };
+        inner.records.iter().filter_map(|(task, pods)| Some((task.clone(), live(pods)?))).collect()
+    }
+
+    /// Drops the ended pods of a task whose end stands in its status.
+    pub(crate) fn forget(&self, task_uid: &str) {
+        let mut inner = self.lock();
+        if let Some(pods) = inner.records.get_mut(task_uid) {
+            pods.retain(|_, pod| pod.end().is_none());
+        }
+        inner.records.retain(|_, pods| !pods.is_empty());
+    }
+
+    /// Whether every pod has been seen once.
+    pub(crate) fn is_synced(&self) -> bool {
+        self.lock().synced
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn put(&mut self, pod: &Pod, change: impl Fn(PodRecord) -> PodRecord) {
+        let Some((task, record)) = pod.labels().get(names::LABEL_TASK_ID).zip(PodRecord::of(pod)) else {
+            return;
+        };
+        if let Some(listed) = &mut self.listed {
+            listed.insert(record.uid.clone());
+        }
+        self.records.entry(task.clone()).or_default().insert(record.uid.clone(), change(record));
+    }
+
+    /// What the list didn't show was deleted while the watch was away.
+    fn finish_list(&mut self) {
+        self.synced = true;
+        let Some(listed) = self.listed.take() else { return };
+        for pods in self.records.values_mut() {
+            for (uid, record) in pods.iter_mut().filter(|(uid, _)| !listed.contains(*uid)) {
+                tracing::debug!(pod = uid, "deleted unseen");
+                *record = record.clone().deleted();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn pod(uid: &str, running: bool) -> Pod {
+        let state = if running {
+            json!({"running": {}})
+        } else {
+            json!({"terminated": {"exitCode": 0, "message": "m"}})
+        };
+        serde_json::from_value(json!({
+            "metadata": {"name": uid, "uid": uid, "labels": {"task.id": "task", "punching-fist.io/profile": "p"}},
+            "status": {"containerStatuses": [{"name": "openhands-task", "image": "", "imageID": "", "ready": running, "restartCount": 0, "state": state}]},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn an_end_is_kept_past_the_pod() {
+        let ledger = Ledger::default();
+        ledger.note(&Event::Apply(pod("a", true)));
+        assert_eq!(ledger.live(), [("task".to_owned(), "p".to_owned())]);
+        ledger.note(&Event::Delete(pod("a", false)));
+        assert!(ledger.live().is_empty());
+        assert_eq!(ledger.pods_of("task")[0].end().unwrap().exit_code, Some(0));
+        ledger.forget("task");
+        assert!(ledger.pods_of("task").is_empty());
+    }
+
+    #[test]
+    fn what_a_new_list_lacks_is_gone() {
+        let ledger = Ledger::default();
+        assert!(!ledger.is_synced());
+        for event in
+            [Event::Init, Event::InitApply(pod("a", true)), Event::InitDone, Event::Apply(pod("b", true))]
+        {
+            ledger.note(&event);
+        }
+        assert!(ledger.is_synced());
+        for event in [Event::Init, Event::InitApply(pod("b", true)), Event::InitDone] {
+            ledger.note(&event);
+        }
+        let reasons: Vec<_> =
+            ledger.pods_of("task").iter().map(|pod| (pod.uid.clone(), pod.end().is_some())).collect();
+        assert!(reasons.contains(&("a".to_owned(), true)) && reasons.contains(&("b".to_owned(), false)));
+    }
+}

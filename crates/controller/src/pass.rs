@@ -1,0 +1,277 @@
+//! One pass over one object: observe, decide, build, apply, status.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Api, ResourceExt};
+use punching_fist_api::{Phase, Task, reasons};
+use punching_fist_core::job::{self, Run};
+use punching_fist_core::pods::PodRecord;
+use punching_fist_core::run::{self, Decision, Mirror, Observed, Outcome, Progress, ReportSource, Say};
+use punching_fist_core::status::ControllerStatus;
+use punching_fist_core::{phase, prompt};
+
+use crate::context::Context;
+use crate::jobs::Made;
+use crate::preflight::Cleared;
+use crate::write::Report;
+use crate::{Error, events, jobs, preflight, report, write};
+
+/// Nothing is expected before the next event; this only bounds what a lost one can cost.
+const AT_REST: Duration = Duration::from_secs(600);
+/// Something is under way of which no event may tell: a pod that doesn't come up, a limit that passes.
+const UNDER_WAY: Duration = Duration::from_secs(15);
+/// A cache or a log is a moment behind.
+const SOON: Duration = Duration::from_secs(1);
+/// How long a Job without a pod is left alone before its Events are read.
+const UNEXPLAINED: SignedDuration = SignedDuration::from_secs(10);
+/// How long after the end of a run its report is tried for.
+const REPORT_WAIT: SignedDuration = SignedDuration::from_secs(60);
+
+/// One pass.
+pub(crate) struct Pass<'a, K: Task> {
+    task: &'a K,
+    context: &'a Context,
+    api: Api<K>,
+    jobs: Api<Job>,
+    uid: String,
+    generation: i64,
+    status: ControllerStatus,
+    now: Timestamp,
+}
+
+impl<'a, K: Task> Pass<'a, K> {
+    /// Looks at `task` now.
+    pub(crate) fn new(task: &'a K, context: &'a Context) -> Result<Self, Error> {
+        let namespace = task.namespace().ok_or(Error::Incomplete("namespace"))?;
+        Ok(Self {
+            task,
+            context,
+            api: Api::namespaced(context.client.clone(), &namespace),
+            jobs: Api::namespaced(context.client.clone(), &namespace),
+            uid: task.uid().ok_or(Error::Incomplete("uid"))?,
+            generation: task.meta().generation.unwrap_or(0),
+            status: ControllerStatus::read(task),
+            now: (context.clock)(),
+        })
+    }
+
+    /// Makes it.
+    pub(crate) async fn run(&self) -> Result<Action, Error> {
+        let job = self.cached_job();
+        let pods = self.context.pods.pods_of(&self.uid);
+        let mut refusal = None;
+        let mut decision = self.decide(job.as_deref(), &pods, None);
+        if let (Some(job), true) = (&job, self.wants_explanation(job.as_deref(), &decision)) {
+            refusal = jobs::refusal(&self.context.client, job).await?;
+            decision = self.decide(Some(job), &pods, refusal.as_deref());
+        }
+        tracing::debug!(task = self.task.name_any(), ?decision, refusal, "decided");
+        self.act(decision, job.as_deref()).await
+    }
+
+    async fn act(&self, decision: Decision, job: Option<&Job>) -> Result<Action, Error> {
+        match decision {
+            Decision::Leave => Ok(self.leave()),
+            Decision::Settled => self.settle(job).await,
+            Decision::Close(outcome) => self.end(self.task, &outcome).await,
+            Decision::Stop(say) => self.stop(&say).await,
+            Decision::Delete(outcome) => self.delete(job, &outcome).await,
+            Decision::Hold(say) => self.wait(&say, false, AT_REST).await,
+            Decision::Ask => self.ask().await,
+            Decision::Make => self.make().await,
+            Decision::Seek(outcome) => self.seek(&outcome).await,
+            Decision::Follow(progress) => self.follow(&progress).await,
+            Decision::Finish(outcome) => self.finish(outcome).await,
+        }
+    }
+
+    fn cached_job(&self) -> Option<std::sync::Arc<Job>> {
+        let namespace = self.task.meta().namespace.as_deref()?;
+        self.context.jobs.get(&ObjectRef::new(&job::name(&self.uid)).within(namespace))
+    }
+
+    fn decide(&self, job: Option<&Job>, pods: &[PodRecord], refusal: Option<&str>) -> Decision {
+        let settings = &self.context.settings;
+        run::decide(&Observed { task: self.task, job, pods, refusal, settings, now: self.now })
+    }
+
+    fn wants_explanation(&self, job: Option<&Job>, decision: &Decision) -> bool {
+        let made = job.and_then(|job| job.metadata.creation_timestamp.as_ref());
+        let old = made.is_some_and(|made| self.now >= made.0 + UNEXPLAINED);
+        old && matches!(decision, Decision::Follow(progress) if progress.unexplained)
+    }
+
+    /// The object is being deleted: it needs no slot any more.
+    fn leave(&self) -> Action {
+        self.context.queue.give_back(&self.uid);
+        Action::await_change()
+    }
+
+    /// It is over: what stands in its status is everything, so the Job may go.
+    async fn settle(&self, job: Option<&Job>) -> Result<Action, Error> {
+        self.context.pods.forget(&self.uid);
+        self.write(self.task, self.status.clone().seen(self.generation)).await?;
+        let kept =
+            |job: &&Job| job.spec.as_ref().is_some_and(|spec| spec.ttl_seconds_after_finished.is_none());
+        if let Some(job) = job.filter(|job| phase::is_over(job)).filter(kept) {
+            jobs::set_ttl(&self.jobs, job, self.task.task_spec().ttl_seconds_after_finished).await?;
+        }
+        Ok(Action::requeue(AT_REST))
+    }
+
+    /// Writes down that it is to stop; the pass that this wakes deletes the Job.
+    async fn stop(&self, say: &Say) -> Result<Action, Error> {
+        let status = self.status.clone().stopping(say, self.generation, self.now);
+        self.write(self.task, status).await?;
+        Ok(Action::requeue(SOON))
+    }
+
+    async fn delete(&self, job: Option<&Job>, outcome: &Outcome) -> Result<Action, Error> {
+        let live = if job.is_some() { None } else { self.live_job().await? };
+        let Some(job) = job.or(live.as_ref()) else { return self.end(self.task, outcome).await };
+        if job.metadata.deletion_timestamp.is_none() {
+            jobs::delete(&self.jobs, job).await?;
+        }
+        Ok(Action::requeue(UNDER_WAY))
+    }
+
+    /// Asks for a slot, and takes it if it is granted.
+    async fn ask(&self) -> Result<Action, Error> {
+        let granted = self.context.queue.is_granted(&self.uid);
+        let prompted = self.task.as_alert().map(prompt::known_alerts);
+        let cleared = match preflight::clear(self.task, prompted.unwrap_or(0), self.context) {
+            Ok(cleared) => cleared,
+            Err(say) => return self.stall(&say, AT_REST).await,
+        };
+        let queued = self.status.reason() == reasons::QUEUED;
+        if granted || !queued {
+            let missing = preflight::service_account(self.task, cleared.profile, self.context).await?;
+            if let Some(say) = missing {
+                return self.stall(&say, UNDER_WAY).await;
+            }
+        }
+        if !granted {
+            let say = Say::new(reasons::QUEUED, "waits for a free slot");
+            return self.wait(&say, false, AT_REST).await;
+        }
+        let prompted = prompted.and_then(|count| i64::try_from(count).ok());
+        let status = self.status.clone().admitted(job::name(&self.uid), prompted, self.generation, self.now);
+        self.write(self.task, status).await?;
+        Ok(Action::requeue(UNDER_WAY))
+    }
+
+    /// It waits for somebody to mend something; `again` is when it is looked at without an edit.
+    async fn stall(&self, say: &Say, again: Duration) -> Result<Action, Error> {
+        let action = self.wait(say, true, again).await;
+        self.context.queue.give_back(&self.uid);
+        action
+    }
+
+    async fn wait(&self, say: &Say, stalled: bool, again: Duration) -> Result<Action, Error> {
+        self.write(self.task, self.status.clone().waiting(say, stalled, self.generation, self.now)).await?;
+        Ok(Action::requeue(again))
+    }
+
+    /// Makes the Job that its status names already. A definite refusal takes the admission back: no slot is held, and
+    /// the spec can be mended.
+    async fn make(&self) -> Result<Action, Error> {
+        let prompted =
+            self.task.as_alert().and_then(|alert| alert.status.as_ref()?.prompted_alerts).unwrap_or(0);
+        let prompted = usize::try_from(prompted).unwrap_or(0);
+        let Cleared { profile, prompt } = match preflight::clear(self.task, prompted, self.context) {
+            Ok(cleared) => cleared,
+            Err(say) => return self.stall(&say, AT_REST).await,
+        };
+        let run = Run { task: self.task, profile, settings: &self.context.settings, prompt: &prompt };
+        let job = job::build(&run).ok_or(Error::Incomplete("name"))?;
+        match jobs::create(&self.jobs, &job, &self.uid).await? {
+            Made::Ours(job) => self.made(&job).await,
+            Made::Taken => {
+                let message =
+                    format!("a Job {:?} is there and belongs to something else; delete it", job.name_any());
+                self.stall(&Say::new(reasons::JOB_NAME_TAKEN, message), UNDER_WAY * 4).await
+            }
+            Made::Refused(why) => {
+                let message = format!("the API server refuses the Job: {why}");
+                self.stall(&Say::new(reasons::JOB_REFUSED, message), UNDER_WAY * 4).await
+            }
+        }
+    }
+
+    async fn made(&self, job: &Job) -> Result<Action, Error> {
+        events::job_created(&self.context.recorder, self.task, &job.name_any()).await;
+        let run = Mirror { job_uid: job.uid(), ..Mirror::default() };
+        let say = Say::new(reasons::STARTING, "the Job makes its pod");
+        self.follow(&Progress { phase: Phase::Pending, say, run, unexplained: false, collecting: false })
+            .await
+    }
+
+    /// The cache has no Job where one was: only the API server can say that it is gone.
+    async fn seek(&self, outcome: &Outcome) -> Result<Action, Error> {
+        match self.live_job().await? {
+            Some(_) => Ok(Action::requeue(SOON)),
+            None => self.end(self.task, outcome).await,
+        }
+    }
+
+    async fn live_job(&self) -> Result<Option<Job>, Error> {
+        jobs::get(&self.jobs, &job::name(&self.uid)).await
+    }
+
+    async fn follow(&self, progress: &Progress) -> Result<Action, Error> {
+        self.write(self.task, self.status.clone().progress(progress, self.generation, self.now)).await?;
+        Ok(Action::requeue(if progress.collecting { SOON } else { UNDER_WAY }))
+    }
+
+    /// The end has an order, so that a crash between any two steps is mended by the next pass: the report, the terminal
+    /// status, and (when that is seen) the Job's TTL.
+    async fn finish(&self, outcome: Outcome) -> Result<Action, Error> {
+        let Some(source) = &outcome.report else { return self.end(self.task, &outcome).await };
+        let late = outcome.over_since.is_none_or(|over| self.now >= over + REPORT_WAIT);
+        match self.report(source).await? {
+            Some(task) => self.end(&task, &outcome).await,
+            None if late => self.end(self.task, &outcome).await,
+            None => Ok(Action::requeue(SOON)),
+        }
+    }
+
+    /// Reads the report from the pod's log and writes it; the object as it is then.
+    async fn report(&self, source: &ReportSource) -> Result<Option<K>, Error> {
+        let namespace = self.task.namespace().ok_or(Error::Incomplete("namespace"))?;
+        let pods: Api<Pod> = Api::namespaced(self.context.client.clone(), &namespace);
+        let Some(long) = report::read(&pods, source).await else { return Ok(None) };
+        let text = [source.note.as_deref(), long.report.as_deref()]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join("\n\n");
+        let report = Report {
+            report: Some(text.as_str()).filter(|text| !text.is_empty()),
+            plan: long.plan.as_deref(),
+        };
+        write::report(&self.api, self.task, report).await.map(Some)
+    }
+
+    async fn end(&self, task: &K, outcome: &Outcome) -> Result<Action, Error> {
+        self.write(task, self.status.clone().finished(outcome, self.generation, self.now)).await?;
+        self.context.queue.give_back(&self.uid);
+        Ok(Action::requeue(SOON))
+    }
+
+    /// Writes the status, unless nothing is new; then tells about it.
+    async fn write(&self, task: &K, status: ControllerStatus) -> Result<(), Error> {
+        if status == self.status {
+            return Ok(());
+        }
+        write::status(&self.api, task, &status).await?;
+        self.context.metrics.written(&self.status, &status);
+        self.context.queue.changed();
+        events::tell(&self.context.recorder, self.task, &self.status, &status).await;
+        Ok(())
+    }
+}

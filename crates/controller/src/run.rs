@@ -1,0 +1,172 @@
+//! Wiring: watches, stores, the queue and one controller a kind, until told to stop.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::channel::mpsc;
+use futures::{Stream, StreamExt, TryStreamExt, future};
+use jiff::Timestamp;
+use k8s_controller::events::{EventRecorder, Reporter};
+use k8s_openapi::api::batch::v1::Job;
+use kube::runtime::controller::{Action, Config, Error as ControllerError};
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::{Controller, watcher};
+use kube::{Client, ResourceExt};
+use punching_fist_api::{AlertTask, MaintenanceTask, Task, TaskKind};
+use punching_fist_core::profile::Settings;
+
+use crate::backoff::Backoff;
+use crate::context::Context;
+use crate::fleet::Fleet;
+use crate::ledger::Ledger;
+use crate::pass::Pass;
+use crate::queue::{Queue, Wake};
+use crate::{Error, Metrics, watch};
+
+/// How many objects of a kind are looked at at once.
+const CONCURRENCY: u16 = 16;
+/// A burst of events about one object makes one pass.
+const DEBOUNCE: Duration = Duration::from_millis(50);
+/// How long a pass may take. kube's client retries by itself for much longer.
+const PASS_LIMIT: Duration = Duration::from_secs(30);
+
+/// Reconciles both kinds until `stop` is done; then ends the passes under way and returns.
+pub async fn run(
+    client: Client,
+    settings: Arc<Settings>,
+    metrics: Metrics,
+    identity: String,
+    stop: impl Future<Output = ()> + Send + 'static,
+) {
+    let stop = future::FutureExt::shared(stop);
+    let queue = Queue::default();
+    let (alerts, alert_events) = watch::tasks::<AlertTask>(&client);
+    let (maintenance, maintenance_events) = watch::tasks::<MaintenanceTask>(&client);
+    let (alert_jobs, alert_job_events) = watch::jobs::<AlertTask>(&client);
+    let (maintenance_jobs, maintenance_job_events) = watch::jobs::<MaintenanceTask>(&client);
+    let fleet = Fleet {
+        alerts,
+        maintenance,
+        alert_jobs,
+        maintenance_jobs,
+        alert_pods: Ledger::default(),
+        maintenance_pods: Ledger::default(),
+    };
+    let (wake_alerts, woken_alerts) = mpsc::unbounded();
+    let (wake_maintenance, woken_maintenance) = mpsc::unbounded();
+    let wake = Wake { alerts: wake_alerts, maintenance: wake_maintenance };
+
+    let context = |kind: TaskKind, jobs: &Store<Job>, pods: &Ledger| {
+        Arc::new(Context {
+            client: client.clone(),
+            settings: settings.clone(),
+            jobs: jobs.clone(),
+            pods: pods.clone(),
+            alerts: fleet.alerts.clone(),
+            queue: queue.clone(),
+            recorder: recorder(&client, kind, &identity),
+            metrics: metrics.clone(),
+            backoff: Backoff::default(),
+            clock: Timestamp::now,
+        })
+    };
+    let of_alerts = context(TaskKind::AlertTask, &fleet.alert_jobs, &fleet.alert_pods);
+    let of_maintenance = context(TaskKind::MaintenanceTask, &fleet.maintenance_jobs, &fleet.maintenance_pods);
+    let alerts =
+        control(fleet.alerts.clone(), alert_events, alert_job_events, woken_alerts, of_alerts, stop.clone());
+    let maintenance = control(
+        fleet.maintenance.clone(),
+        maintenance_events,
+        maintenance_job_events,
+        woken_maintenance,
+        of_maintenance,
+        stop,
+    );
+    let admission = queue.run(fleet, settings, metrics, wake);
+    tokio::select! {
+        () = async { future::join(alerts, maintenance).await; } => {}
+        () = admission => {}
+    }
+}
+
+fn recorder(client: &Client, kind: TaskKind, identity: &str) -> EventRecorder {
+    let controller = format!("punching-fist-{}", kind.as_str().to_lowercase());
+    EventRecorder::new(client.clone(), Reporter { controller, instance: Some(identity.to_owned()) })
+}
+
+/// The controller of one kind.
+async fn control<K: Task>(
+    tasks: Store<K>,
+    events: impl Stream<Item = watcher::Result<K>> + Send + 'static,
+    jobs: impl Stream<Item = watcher::Result<Job>> + Send + 'static,
+    woken: impl Stream<Item = ObjectRef<K>> + Send + 'static,
+    context: Arc<Context>,
+    stop: impl Future<Output = ()> + Send + Sync + 'static,
+) {
+    let pods = watch::pods::<K>(&context.client, context.pods.clone());
+    let nudge = |queue: &Queue| {
+        let queue = queue.clone();
+        move || queue.changed()
+    };
+    let (by_task, by_job, by_pod) = (nudge(&context.queue), nudge(&context.queue), nudge(&context.queue));
+    Controller::for_stream(events.inspect_ok(move |_| by_task()), tasks)
+        .owns_stream(jobs.inspect_ok(move |_| by_job()))
+        .reconcile_on(pods.inspect(move |_| by_pod()))
+        .reconcile_on(woken)
+        .with_config(Config::default().concurrency(CONCURRENCY).debounce(DEBOUNCE))
+        .graceful_shutdown_on(stop)
+        .run(reconcile, after_error, context)
+        .for_each(|outcome| {
+            log(outcome);
+            future::ready(())
+        })
+        .await;
+}
+
+async fn reconcile<K: Task>(task: Arc<K>, context: Arc<Context>) -> Result<Action, Error> {
+    let _measured = context.metrics.pass(K::KIND);
+    if context.jobs.wait_until_ready().await.is_err() {
+        return Ok(Action::await_change()); // The watch is gone, and so is this controller.
+    }
+    let pass = Pass::new(&*task, &context)?;
+    let action = match tokio::time::timeout(PASS_LIMIT, pass.run()).await {
+        Ok(action) => action?,
+        Err(_) => return Err(Error::TimedOut(PASS_LIMIT.as_secs())),
+    };
+    context.backoff.forget(&task.uid().unwrap_or_default());
+    Ok(action)
+}
+
+fn after_error<K: Task>(task: Arc<K>, error: &Error, context: Arc<Context>) -> Action {
+    let again = context.backoff.failed(&task.uid().unwrap_or_default());
+    if matches!(error, Error::Conflict) {
+        tracing::debug!(task = task.name_any(), "changed meanwhile; looking again");
+    } else {
+        context.metrics.failure(K::KIND, error);
+        let (namespace, name) = (task.namespace().unwrap_or_default(), task.name_any());
+        tracing::warn!(
+            kind = K::KIND.as_str(),
+            namespace,
+            name,
+            error = display_chain(error),
+            ?again,
+            "pass failed"
+        );
+    }
+    Action::requeue(again)
+}
+
+fn display_chain(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source())
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}
+
+fn log<K: Task>(outcome: Result<(ObjectRef<K>, Action), ControllerError<Error, watcher::Error>>) {
+    match outcome {
+        // An owned Job can outlive its task for a moment, and a pass has told about its own error.
+        Ok(_) | Err(ControllerError::ObjectNotFound(_) | ControllerError::ReconcilerFailed(..)) => {}
+        Err(error) => tracing::warn!(error = display_chain(&error), "watching"),
+    }
+}

@@ -1,0 +1,186 @@
+//! One incident, one task; nothing is dropped: whether a notification makes a task, joins one or follows one.
+//!
+//! The tasks of one key are a chain; its newest member tells what is known. Nothing here is remembered elsewhere: who
+//! sees the same chain decides the same, and the name of a new task is the lock on being its next member.
+
+mod build;
+mod records;
+
+use jiff::Timestamp;
+use punching_fist_api::{Alert, AlertRecord, AlertState, AlertTask, Phase, reasons};
+
+pub use records::{MAX_RECORDS, WebhookStatus, alerts_in_full, records};
+
+use crate::identity;
+use crate::notification::Notification;
+use crate::route::Route;
+
+/// A notification, and the incident that it is about.
+#[derive(Clone, Debug)]
+pub struct Incident<'a> {
+    key: String,
+    route: &'a Route,
+    notification: &'a Notification,
+}
+
+impl<'a> Incident<'a> {
+    /// The incident of this route and the notification's group.
+    pub fn new(route: &'a Route, notification: &'a Notification) -> Self {
+        let key = identity::key(route.namespace(), route.name(), &notification.group_key);
+        Self { key, route, notification }
+    }
+
+    /// What its tasks carry as label `punching-fist.io/key`.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The namespace that its tasks are in.
+    pub fn namespace(&self) -> &str {
+        self.route.namespace()
+    }
+}
+
+/// What is to be done about a notification.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Decision {
+    /// No task of the key is there: make this one.
+    Create(Box<AlertTask>),
+    /// The newest task is over and there is new work: make this one, which follows it.
+    Successor(Box<AlertTask>),
+    /// The newest task knows of it, or takes it in: this is its new status, the webhook's part.
+    Merge(Box<WebhookStatus>),
+    /// It is over, or older than what is known.
+    Nothing,
+}
+
+/// The tasks of one key.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Chain<'a> {
+    /// The newest that stays.
+    newest: Option<&'a AlertTask>,
+    /// The newest of all: one that is being deleted decides nothing any more, but its successor's name must differ.
+    tail: Option<&'a AlertTask>,
+}
+
+impl<'a> Chain<'a> {
+    /// The chain of these tasks, in whatever order they come.
+    pub fn of(tasks: impl IntoIterator<Item = &'a AlertTask> + Clone) -> Self {
+        let stays = |task: &&AlertTask| task.metadata.deletion_timestamp.is_none();
+        Self {
+            newest: tasks.clone().into_iter().filter(stays).max_by_key(position),
+            tail: tasks.into_iter().max_by_key(position),
+        }
+    }
+
+    /// The newest task that isn't being deleted.
+    pub fn newest(&self) -> Option<&'a AlertTask> {
+        self.newest
+    }
+}
+
+fn position<'a>(task: &&'a AlertTask) -> (i64, Option<Timestamp>, Option<&'a str>) {
+    let run = task.spec.identity.as_ref().map_or(0, |identity| identity.run);
+    let created = task.metadata.creation_timestamp.as_ref().map(|time| time.0);
+    (run, created, task.metadata.name.as_deref())
+}
+
+/// Decides about a notification from the chain of its incident as it was seen.
+///
+/// A task that is under way takes everything in. One that is over is followed if a firing alert is new work, else it
+/// counts the repeat. What is resolved never makes a task.
+pub fn decide(incident: &Incident<'_>, chain: &Chain<'_>, now: Timestamp) -> Decision {
+    let Some(newest) = chain.newest else {
+        return match incident.notification.fires() {
+            true => Decision::Create(Box::new(build::first(incident, chain))),
+            false => Decision::Nothing,
+        };
+    };
+    if !is_open(newest) && has_new_work(newest, incident.notification) {
+        return Decision::Successor(Box::new(build::next(incident, chain, newest)));
+    }
+    match WebhookStatus::of(newest).merged(incident.notification, now) {
+        Some(status) => Decision::Merge(Box::new(status)),
+        None => Decision::Nothing,
+    }
+}
+
+/// The task that takes over from one whose run is over, for the alerts that joined too late for its prompt and still
+/// fire. None if there are none, if the task is being deleted, or if it was written by hand.
+///
+/// A run that failed is not followed here: nothing would slow that down. The sender's next repeat does it.
+pub fn follow_up(finished: &AlertTask) -> Option<AlertTask> {
+    if is_open(finished) || finished.metadata.deletion_timestamp.is_some() {
+        return None;
+    }
+    let records = records(finished);
+    let late =
+        records.iter().skip(handled(finished, &records)).any(|record| record.state == AlertState::Firing);
+    if late { build::after(finished) } else { None }
+}
+
+/// Whether the run of a task is still to come or under way.
+pub fn is_open(task: &AlertTask) -> bool {
+    !phase(task).is_some_and(Phase::is_final)
+}
+
+/// Whether any alert of the task fires, as far as was heard.
+pub fn is_firing(task: &AlertTask) -> bool {
+    WebhookStatus::of(task).alert_state == AlertState::Firing
+}
+
+fn phase(task: &AlertTask) -> Option<Phase> {
+    task.status.as_ref()?.task.phase
+}
+
+fn ended_with(task: &AlertTask, reason: &str) -> bool {
+    task.status.as_ref().and_then(|status| status.task.reason.as_deref()) == Some(reason)
+}
+
+/// A fault is no answer; a person's cancel is one, and so is the end of the alerts.
+fn ended_by_fault(task: &AlertTask) -> bool {
+    let answered = ended_with(task, reasons::CANCELLED) || ended_with(task, reasons::ALERT_RESOLVED);
+    phase(task) == Some(Phase::Failed) && !answered
+}
+
+/// How many of the records the run was about, or were closed with it.
+fn handled(task: &AlertTask, records: &[AlertRecord]) -> usize {
+    if ended_with(task, reasons::ALERT_RESOLVED) {
+        // Stopped or never started because nothing fired: what fires now was never looked at.
+        return 0;
+    }
+    let prompted = task.status.as_ref().and_then(|status| status.prompted_alerts);
+    prompted.and_then(|count| usize::try_from(count).ok()).unwrap_or(records.len())
+}
+
+fn has_new_work(finished: &AlertTask, notification: &Notification) -> bool {
+    if ended_by_fault(finished) {
+        return notification.fires();
+    }
+    let records = records(finished);
+    let handled = handled(finished, &records);
+    // Past what a status can hold, an unknown alert may well be known: else each repeat would make a task.
+    let overflowed = WebhookStatus::of(finished).truncated_alerts > 0;
+    notification.firing().any(|alert| match position_of(&records, alert) {
+        None => !overflowed,
+        Some(index) => index >= handled || came_back(alert, &records[index]),
+    })
+}
+
+fn position_of(records: &[AlertRecord], alert: &Alert) -> Option<usize> {
+    records.iter().position(|record| record.fingerprint == alert.fingerprint)
+}
+
+/// It stopped and fires again. Alertmanager keeps the earliest start while an alert goes on, so an earlier one is the
+/// same episode.
+fn came_back(alert: &Alert, record: &AlertRecord) -> bool {
+    match (&alert.starts_at, &record.starts_at) {
+        (Some(new), Some(known)) => new.0 > known.0,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;
