@@ -7,7 +7,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{OnResolved, Task, TaskKind, TaskSpec, TaskStatus};
+use crate::{OnResolved, Task, TaskKind, TaskSpec, TaskStatus, rules};
 
 /// The facts of the notification, the identity of the incident, and what its route asked for.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
@@ -22,6 +22,7 @@ use crate::{OnResolved, Task, TaskKind, TaskSpec, TaskStatus};
     status = "AlertTaskStatus",
     derive = "PartialEq",
     doc = "An alert, investigated by one agent run: made by the webhook, or by hand.",
+    validation = Rule::new(rules::RUN_IS_IMMUTABLE).message(rules::RUN_IS_IMMUTABLE_MESSAGE).field_path(".spec"),
     selectable = ".status.phase",
     selectable = ".spec.severity",
     printcolumn(name = "Alert", type_ = "string", json_path = ".spec.alertName"),
@@ -97,17 +98,17 @@ pub struct Notification {
 
     /// Labels that the alerts were grouped by.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 128))]
+    #[schemars(schema_with = "crate::rules::text_map")]
     pub group_labels: BTreeMap<String, String>,
 
     /// Labels that all alerts have in common.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 128))]
+    #[schemars(schema_with = "crate::rules::text_map")]
     pub common_labels: BTreeMap<String, String>,
 
     /// Annotations that all alerts have in common.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 128))]
+    #[schemars(schema_with = "crate::rules::text_map")]
     pub common_annotations: BTreeMap<String, String>,
 
     /// The alerts, at most 50.
@@ -135,12 +136,12 @@ pub struct Alert {
 
     /// What identifies it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 128))]
+    #[schemars(schema_with = "crate::rules::text_map")]
     pub labels: BTreeMap<String, String>,
 
     /// What was said about it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 128))]
+    #[schemars(schema_with = "crate::rules::text_map")]
     pub annotations: BTreeMap<String, String>,
 
     /// The sender's hash of the labels.
@@ -204,6 +205,7 @@ pub struct RouteRef {
 /// Where an AlertTask stands: what both kinds have, and what became of the alerts since.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new(rules::TERMINAL_IS_FINAL).message(rules::TERMINAL_IS_FINAL_MESSAGE).field_path(".phase"))]
 pub struct AlertTaskStatus {
     /// What both kinds have. Written by the controller.
     #[serde(flatten)]
@@ -253,11 +255,11 @@ pub struct AlertRecord {
     pub starts_at: Option<Time>,
     /// Its labels, if `spec` doesn't hold them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 128))]
+    #[schemars(schema_with = "crate::rules::text_map")]
     pub labels: BTreeMap<String, String>,
     /// Its annotations, if `spec` doesn't hold them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 128))]
+    #[schemars(schema_with = "crate::rules::text_map")]
     pub annotations: BTreeMap<String, String>,
 }
 

@@ -3,7 +3,7 @@
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use crate::{Task, TaskKind, TaskSpec, TaskStatus};
+use crate::{Task, TaskKind, TaskSpec, TaskStatus, rules};
 
 /// What is to be done, and how.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
@@ -18,6 +18,7 @@ use crate::{Task, TaskKind, TaskSpec, TaskStatus};
     status = "MaintenanceTaskStatus",
     derive = "PartialEq",
     doc = "A piece of work for an agent: the object is one run, its status says what the agent found.",
+    validation = Rule::new(rules::RUN_IS_IMMUTABLE).message(rules::RUN_IS_IMMUTABLE_MESSAGE).field_path(".spec"),
     selectable = ".status.phase",
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.reason"),
@@ -47,6 +48,7 @@ pub struct MaintenanceTaskSpec {
 /// Where a MaintenanceTask stands.
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new(rules::TERMINAL_IS_FINAL).message(rules::TERMINAL_IS_FINAL_MESSAGE).field_path(".phase"))]
 pub struct MaintenanceTaskStatus {
     /// What both kinds have.
     #[serde(flatten)]

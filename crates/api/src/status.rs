@@ -93,7 +93,7 @@ impl Default for TaskStatus {
     }
 }
 
-/// How far a run is.
+/// How far a run is: Pending, Running, Retrying, Succeeded or Failed. The last two are final.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq, Hash)]
 pub enum Phase {
     /// Waits: for its turn, or for its pod to start.

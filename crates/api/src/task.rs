@@ -203,7 +203,13 @@ impl TaskKind {
 
 /// What the two kinds have in common, so that one pipeline serves both.
 pub trait Task:
-    Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Send + Sync + 'static
+    Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + Clone
+    + Debug
+    + DeserializeOwned
+    + Send
+    + Sync
+    + 'static
 {
     /// Which of the two it is.
     const KIND: TaskKind;
