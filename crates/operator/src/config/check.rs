@@ -1,0 +1,214 @@
+//! What the types of the file can't say: ranges, names, what excludes or needs each other. Everything that is wrong is
+//! told at once.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use punching_fist_api::EnvVar;
+use punching_fist_core::profile::{AgentProfile, Settings};
+
+use super::file::{self, File, HttpConfig};
+use super::{Authentication, Config, Problem, Problems, limits, locate};
+
+/// What the agent is told of an alert, if neither its task nor the configuration says anything.
+const DEFAULT_ALERT_PROMPT: &str = include_str!("../../../core/prompts/alert.md");
+/// Longest prompt that a task can carry, in characters.
+const MAX_PROMPT: usize = 32_768;
+/// Environment variables that the operator itself sets for the agent.
+const RESERVED: [&str; 3] = ["LLM_API_KEY", "LLM_BASE_URL", "LLM_MODEL"];
+
+/// The configuration that `file` stands for. `text` is what it was read from, `folder` is where relative paths start.
+pub fn check(file: File, text: &str, folder: &Path) -> Result<Config, Problems> {
+    let mut check = Check { text, problems: Vec::new() };
+    let (webhook, probes) = check.listen(&file.listen);
+    let prometheus = check.prometheus(&file.receivers.prometheus);
+    check.route(&file);
+    check.agents(&file);
+    check.limits(&file);
+    let alert_prompt = check.alert_prompt(&file.prompts, folder);
+    if !check.problems.is_empty() {
+        return Err(check.problems);
+    }
+    Ok(Config {
+        webhook,
+        probes,
+        prometheus,
+        route_namespace: file.default_route.namespace.clone(),
+        route: file.default_route.into_spec(),
+        settings: Settings {
+            profiles: file.agents.0,
+            runner_image: file.runner.image,
+            max_concurrent: file.limits.max_concurrent,
+            pod_start_timeout_seconds: file.limits.pod_start_timeout_seconds,
+            alert_prompt,
+        },
+    })
+}
+
+/// Gathers problems with their lines.
+struct Check<'a> {
+    text: &'a str,
+    problems: Problems,
+}
+
+impl Check<'_> {
+    fn refuse(&mut self, path: &str, message: impl std::fmt::Display) {
+        self.problems.push(Problem::at(self.text, &locate::path(path), message));
+    }
+
+    fn require(&mut self, holds: bool, path: &str, message: impl std::fmt::Display) {
+        if !holds {
+            self.refuse(path, message);
+        }
+    }
+
+    fn listen(&mut self, listen: &file::Listen) -> (SocketAddr, SocketAddr) {
+        let webhook = self.address("listen.webhook", &listen.webhook);
+        let probes = self.address("listen.probes", &listen.probes);
+        let is_apart = webhook.port() != probes.port() || webhook.port() == 0;
+        self.require(
+            is_apart,
+            "listen.probes",
+            format!("port {} is listen.webhook's already", probes.port()),
+        );
+        (webhook, probes)
+    }
+
+    fn address(&mut self, path: &str, written: &str) -> SocketAddr {
+        written.parse().unwrap_or_else(|_| {
+            self.refuse(path, format!("`{written}` must be an IP address and a port, as in 0.0.0.0:8080"));
+            SocketAddr::from(([0, 0, 0, 0], 0))
+        })
+    }
+
+    fn prometheus(&mut self, receiver: &file::Prometheus) -> Option<Authentication> {
+        const PATH: &str = "receivers.prometheus.http_config";
+        let HttpConfig { bearer_token, bearer_token_file } = &receiver.http_config;
+        let open = receiver.allow_unauthenticated;
+        let found = match (bearer_token, bearer_token_file) {
+            (Some(_), Some(_)) => Err("bearer_token and bearer_token_file exclude each other"),
+            (Some(_), None) | (None, Some(_)) if open => Err(
+                "a token is set, and receivers.prometheus.allow_unauthenticated would make it worthless: remove one",
+            ),
+            (Some(token), None) if token.trim().is_empty() => Err("bearer_token is empty"),
+            (Some(token), None) => Ok(Authentication::BearerToken(token.clone())),
+            (None, Some(path)) => Ok(Authentication::BearerTokenFile(path.clone())),
+            (None, None) if open => Ok(Authentication::None),
+            (None, None) => {
+                Err("set bearer_token_file to a file that holds the token which Alertmanager sends; an open \
+                 webhook has to be asked for with receivers.prometheus.allow_unauthenticated: true")
+            }
+        };
+        if !receiver.enabled {
+            return None;
+        }
+        found.map_err(|message| self.refuse(PATH, message)).ok()
+    }
+
+    fn route(&mut self, file: &File) {
+        let route = &file.default_route;
+        self.require(is_dns_label(&route.namespace), "defaultRoute.namespace", not_a_label(&route.namespace));
+        for (path, message) in limits::refused("defaultRoute", &route.clone().into_spec()) {
+            self.refuse(&path, message);
+        }
+        self.environment("defaultRoute.template.agent", &route.template.agent.env);
+        if let Some(prompt) = &route.template.prompt {
+            self.template("defaultRoute.template.prompt", prompt);
+        }
+        let profile = &route.template.agent.profile;
+        let known = file.agents.0.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let message = format!("there is no profile `{profile}` under agents, which has: {known}");
+        self.require(file.agents.0.contains_key(profile), "defaultRoute.template.agent.profile", message);
+    }
+
+    fn agents(&mut self, file: &File) {
+        self.require(!file.agents.0.is_empty(), "agents", "at least one profile is needed");
+        for (name, profile) in &file.agents.0 {
+            self.agent(name, profile);
+        }
+    }
+
+    fn agent(&mut self, name: &str, profile: &AgentProfile) {
+        let path = format!("agents.{name}");
+        self.require(is_dns_label(name), &path, not_a_label(name));
+        self.require(!profile.image.is_empty(), &format!("{path}.image"), "must not be empty");
+        self.require(!profile.model.is_empty(), &format!("{path}.model"), "must not be empty");
+        let is_url = |url: &String| url.starts_with("https://") || url.starts_with("http://");
+        let message = "must start with https:// or http://";
+        self.require(profile.base_url.as_ref().is_none_or(is_url), &format!("{path}.baseURL"), message);
+        let iterations = 1..=1000;
+        let message = "must be from 1 to 1000";
+        self.require(iterations.contains(&profile.max_iterations), &format!("{path}.maxIterations"), message);
+        self.require(profile.max_concurrent > 0, &format!("{path}.maxConcurrent"), "must be at least 1");
+        let message = "must not be 0: agents don't run as root";
+        self.require(profile.run_as_user > 0, &format!("{path}.runAsUser"), message);
+        for (path, message) in limits::refused(&format!("{path}.resources"), &profile.resources) {
+            self.refuse(&path, message);
+        }
+        self.environment(&path, &profile.env);
+    }
+
+    /// What the API server's rules for an environment variable say, beyond its schema.
+    fn environment(&mut self, path: &str, env: &[EnvVar]) {
+        for (index, variable) in env.iter().enumerate() {
+            let path = format!("{path}.env[{index}]");
+            let name = &variable.name;
+            let is_reserved = RESERVED.contains(&name.as_str()) || name.starts_with("PUNCHING_FIST_");
+            self.require(!is_reserved, &path, format!("`{name}` is set by the operator itself"));
+            let is_one = variable.value.is_none() || variable.value_from.is_none();
+            self.require(is_one, &path, "value and valueFrom exclude each other");
+        }
+    }
+
+    fn limits(&mut self, file: &File) {
+        self.require(file.limits.max_concurrent > 0, "limits.maxConcurrent", "must be at least 1");
+        let message = "must be at least 1";
+        self.require(file.limits.pod_start_timeout_seconds > 0, "limits.podStartTimeoutSeconds", message);
+        self.require(!file.runner.image.is_empty(), "runner.image", "must not be empty");
+    }
+
+    fn alert_prompt(&mut self, prompts: &file::Prompts, folder: &Path) -> String {
+        let (path, prompt) = match (&prompts.alert, &prompts.alert_file) {
+            (None, None) => return DEFAULT_ALERT_PROMPT.to_owned(),
+            (Some(_), Some(_)) => ("prompts", Err("alert and alertFile exclude each other".to_owned())),
+            (Some(prompt), None) => ("prompts.alert", Ok(prompt.clone())),
+            (None, Some(file)) => ("prompts.alertFile", read_prompt(&folder.join(file))),
+        };
+        let prompt = prompt.unwrap_or_else(|message| {
+            self.refuse(path, message);
+            String::new()
+        });
+        let length = prompt.chars().count();
+        let message = format!("has {length} characters, at most {MAX_PROMPT} are allowed");
+        self.require(length <= MAX_PROMPT, path, message);
+        self.template(path, &prompt);
+        prompt
+    }
+
+    /// Whether the template can be parsed. Whether it renders depends on the alert.
+    fn template(&mut self, path: &str, template: &str) {
+        if let Err(error) = minijinja::Environment::new().add_template("prompt", template) {
+            let line = error.line().unwrap_or_default();
+            let cause = error.detail().unwrap_or("not a template");
+            self.refuse(path, format!("line {line} of the template: {cause}"));
+        }
+    }
+}
+
+fn read_prompt(path: &Path) -> Result<String, String> {
+    std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
+}
+
+/// Whether `name` can be a namespace, and a label's value: RFC 1123, at most 63 characters.
+fn is_dns_label(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let bytes = name.as_bytes();
+    (1..=63).contains(&bytes.len())
+        && bytes.iter().all(|byte| is_plain(*byte) || *byte == b'-')
+        && is_plain(bytes[0])
+        && is_plain(bytes[bytes.len() - 1])
+}
+
+fn not_a_label(name: &str) -> String {
+    format!("`{name}` must be lower case letters, digits and dashes, at most 63 of them")
+}

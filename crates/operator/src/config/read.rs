@@ -1,0 +1,57 @@
+//! From YAML text to types, with the line of whatever is wrong. What is read is not judged here.
+
+use serde::de::DeserializeOwned;
+use serde_ignored::Path;
+use serde_yaml::{Deserializer, Value};
+
+use super::locate::{Step, line_of};
+use super::{Problem, Problems};
+
+/// Reads one document. Wrong types, duplicate keys and unknown keys are problems, wherever they stand.
+pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, Problems> {
+    // A map silently keeps the last of two equal keys; a `Value` refuses them.
+    let document: Value = serde_yaml::from_str(text).map_err(|error| vec![from_yaml(&error)])?;
+    let text = if document.is_null() { "{}" } else { text };
+
+    let mut unknown = Vec::new();
+    let read = serde_ignored::deserialize(Deserializer::from_str(text), |path| unknown.push(steps(&path)))
+        .map_err(|error| vec![from_yaml(&error)])?;
+    if unknown.is_empty() {
+        return Ok(read);
+    }
+    Err(unknown.iter().map(|path| Problem::at(text, path, "unknown key")).collect())
+}
+
+/// What the parser says, with its position taken out of the words and put in front.
+fn from_yaml(error: &serde_yaml::Error) -> Problem {
+    let message = error.to_string();
+    match error.location() {
+        Some(location) => {
+            let place = format!(" at line {} column {}", location.line(), location.column());
+            Problem { line: Some(location.line()), message: message.replacen(&place, "", 1) }
+        }
+        None => Problem { line: None, message },
+    }
+}
+
+fn steps(path: &Path<'_>) -> Vec<Step> {
+    let (parent, step) = match path {
+        Path::Root => return Vec::new(),
+        Path::Seq { parent, index } => (parent, Some(Step::Item(*index))),
+        Path::Map { parent, key } => (parent, Some(Step::Key(key.clone()))),
+        Path::Some { parent } | Path::NewtypeStruct { parent } | Path::NewtypeVariant { parent } => {
+            (parent, None)
+        }
+    };
+    steps(parent).into_iter().chain(step).collect()
+}
+
+impl Problem {
+    /// Something wrong at this place of the document; the line is that of the place, or of the nearest one above it that
+    /// was written at all.
+    pub fn at(text: &str, path: &[Step], message: impl std::fmt::Display) -> Self {
+        let line = (1..=path.len()).rev().find_map(|length| line_of(text, &path[..length]));
+        let path: String = path.iter().map(ToString::to_string).collect();
+        Self { line, message: format!("{}: {message}", path.trim_start_matches('.')) }
+    }
+}

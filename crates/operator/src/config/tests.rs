@@ -1,0 +1,252 @@
+//! Configurations, good and bad, with what is said about the bad ones.
+
+use std::path::Path;
+
+use super::*;
+
+/// Reads `text` as if it stood in `config.yaml` of the current folder.
+fn config(text: &str) -> Result<Config, String> {
+    let path = Path::new("config.yaml");
+    read::read(text)
+        .and_then(|file| check::check(file, text, Path::new(".")))
+        .map_err(|problems| listed(path, &problems))
+}
+
+/// What is said about a configuration that lets everybody in and has this in it.
+fn refusal(text: &str) -> String {
+    config(&format!("{text}\nreceivers: {{prometheus: {{allow_unauthenticated: true}}}}\n")).unwrap_err()
+}
+
+#[test]
+fn everything_has_a_default_but_who_may_send_alerts() {
+    let config = config("receivers: {prometheus: {http_config: {bearer_token_file: /token}}}").unwrap();
+    assert_eq!(config.webhook.to_string(), "0.0.0.0:8080");
+    assert_eq!(config.probes.to_string(), "0.0.0.0:8081");
+    assert_eq!(config.prometheus, Some(Authentication::BearerTokenFile("/token".into())));
+    assert_eq!(config.route_namespace, "punching-fist-agents");
+    assert!(config.route.matchers[0].contains("Watchdog|InfoInhibitor"));
+    assert_eq!(config.settings.max_concurrent, 10);
+    assert_eq!(config.settings.pod_start_timeout_seconds, 600);
+    assert_eq!(config.settings.profile("openhands").unwrap().model, "anthropic/claude-sonnet-5-5");
+    assert!(config.settings.alert_prompt.contains("on call for this Kubernetes cluster"));
+}
+
+#[test]
+fn every_key_is_read() {
+    let config = config(include_str!("../../testdata/every-key.yaml")).unwrap();
+    assert_eq!(config.webhook.to_string(), "127.0.0.1:9080");
+    assert_eq!(config.prometheus, Some(Authentication::BearerToken("secret".to_owned())));
+    assert_eq!(config.route_namespace, "night-shift");
+    assert_eq!(config.route.matchers, [r#"severity="critical""#]);
+    assert_eq!(config.route.on_resolved, punching_fist_api::OnResolved::Cancel);
+    assert_eq!(config.route.template.agent.profile, "small");
+    assert_eq!(config.route.template.max_retries, 1);
+    let profile = config.settings.profile("small").unwrap();
+    assert_eq!(profile.base_url.as_deref(), Some("http://model:8000/v1"));
+    assert_eq!((profile.api_key.name.as_str(), profile.max_concurrent), ("keys", 2));
+    assert_eq!(config.settings.runner_image, "registry.example/runner:1");
+    assert_eq!(config.settings.alert_prompt, "{{ alert.labels.alertname }}");
+    assert_eq!((config.settings.max_concurrent, config.settings.pod_start_timeout_seconds), (3, 60));
+}
+
+#[test]
+fn a_disabled_receiver_needs_no_token() {
+    assert_eq!(config("receivers: {prometheus: {enabled: false}}").unwrap().prometheus, None);
+}
+
+#[test]
+fn an_open_webhook_has_to_be_asked_for() {
+    let open = config("receivers: {prometheus: {allow_unauthenticated: true}}").unwrap();
+    assert_eq!(open.prometheus, Some(Authentication::None));
+    for empty in ["", "# nothing\n", "{}", "receivers: {}"] {
+        let message = config(empty).unwrap_err();
+        assert!(message.contains("receivers.prometheus.http_config: set bearer_token_file"), "{message}");
+        assert!(message.contains("allow_unauthenticated: true"), "{message}");
+    }
+}
+
+#[test]
+fn a_token_is_never_printed() {
+    let config = config("receivers: {prometheus: {http_config: {bearer_token: hunter2}}}").unwrap();
+    assert!(!format!("{config:?}").contains("hunter2"));
+    let file: file::HttpConfig = serde_yaml::from_str("bearer_token: hunter2").unwrap();
+    assert!(!format!("{file:?}").contains("hunter2"));
+}
+
+#[test]
+fn what_does_not_parse_is_named_with_its_line() {
+    let cases = [
+        (
+            "limits:\n  maxConcurent: 3",
+            "config.yaml:2: limits: unknown field `maxConcurent`, expected `maxConcurrent` or",
+        ),
+        ("limts: {}", "config.yaml:1: unknown field `limts`, expected one of `listen`"),
+        (
+            "limits:\n  maxConcurrent: many",
+            "config.yaml:2: limits.maxConcurrent: invalid type: string \"many\", expected",
+        ),
+        (
+            "limits:\n  maxConcurrent: -1",
+            "config.yaml:2: limits.maxConcurrent: invalid type: integer `-1`, expected usize",
+        ),
+        (
+            "listen:\n  webhook: 8080",
+            "config.yaml:2: listen.webhook: `8080` must be an IP address and a port",
+        ),
+        (
+            "listen:\n  webhook: 0.0.0.0:8080\n  probes: localhost",
+            "config.yaml:3: listen.probes: `localhost` must be an IP address and a port",
+        ),
+        (
+            "agents:\n  a:\n    image: i\n    model: m\n    modell: n",
+            "config.yaml:5: agents.a: unknown field `modell`, expected one of `engine`",
+        ),
+        ("agents:\n  a:\n    image: i", "config.yaml:3: agents.a: missing field `model`"),
+        (
+            "agents:\n  a: {image: i, model: m, engine: docker}",
+            "config.yaml:2: agents.a.engine: unknown variant `docker`",
+        ),
+        (
+            "defaultRoute:\n  template:\n    agent:\n      profil: a",
+            "config.yaml:4: defaultRoute.template.agent.profil: unknown key",
+        ),
+        (
+            "defaultRoute:\n  template:\n    agent:\n      env:\n      - name: A\n      - nam: B\n        name: C",
+            "config.yaml:6: defaultRoute.template.agent.env[1].nam: unknown key",
+        ),
+        (
+            "defaultRoute:\n  namespce: a\n  matchers: []",
+            "config.yaml:2: defaultRoute.namespce: unknown key\nconfig.yaml:3: ",
+        ),
+        (
+            "defaultRoute:\n  onResolved: cancel",
+            "config.yaml:2: defaultRoute.onResolved: unknown variant `cancel`",
+        ),
+        (
+            "defaultRoute:\n  template:\n    timeoutSeconds: 5m",
+            "config.yaml:3: defaultRoute.template.timeoutSeconds: inv",
+        ),
+        ("limits: {}\nrunner: {}\nlimits: {}", "config.yaml:1: duplicate entry with key \"limits\""),
+        (
+            "agents:\n  a: {image: i, model: m}\n  a: {image: j, model: m}",
+            "config.yaml:2: agents: duplicate entry",
+        ),
+        ("limits: [", "config.yaml:"),
+        ("- a", "config.yaml:"),
+    ];
+    for (text, expected) in cases {
+        let message = config(text).unwrap_err();
+        assert!(message.starts_with(expected), "{text}\n  gave  {message}\n  wanted {expected}");
+    }
+}
+
+#[test]
+fn what_cannot_work_is_refused_with_what_would() {
+    let long = format!("prompts: {{alert: '{}'}}", "x".repeat(32_769));
+    let cases = [
+        ("limits: {maxConcurrent: 0}", "config.yaml:1: limits.maxConcurrent: must be at least 1"),
+        (
+            "limits: {podStartTimeoutSeconds: 0}",
+            "config.yaml:1: limits.podStartTimeoutSeconds: must be at least 1",
+        ),
+        (
+            "listen: {webhook: '0.0.0.0:8081'}",
+            "config.yaml:1: listen.probes: port 8081 is listen.webhook's already",
+        ),
+        ("runner: {image: ''}", "config.yaml:1: runner.image: must not be empty"),
+        ("agents: {}", "config.yaml:1: agents: at least one profile is needed"),
+        (
+            "agents: {A.b: {image: i, model: m}}",
+            "agents.A.b: `A.b` must be lower case letters, digits and dashes",
+        ),
+        ("agents: {openhands: {image: '', model: m}}", "agents.openhands.image: must not be empty"),
+        ("agents: {openhands: {image: i, model: ''}}", "agents.openhands.model: must not be empty"),
+        (
+            "agents: {openhands: {image: i, model: m, baseURL: model:80}}",
+            "openhands.baseURL: must start with https:// or",
+        ),
+        (
+            "agents: {openhands: {image: i, model: m, maxIterations: 0}}",
+            "openhands.maxIterations: must be from 1 to 1000",
+        ),
+        (
+            "agents: {openhands: {image: i, model: m, maxConcurrent: 0}}",
+            "openhands.maxConcurrent: must be at least 1",
+        ),
+        ("agents: {openhands: {image: i, model: m, runAsUser: 0}}", "openhands.runAsUser: must not be 0"),
+        (
+            "agents: {openhands: {image: i, model: m, resources: {limits: {memory: 2 GB}}}}",
+            "agents.openhands.resources.limits.memory: `2 GB` does not match",
+        ),
+        (
+            "agents: {openhands: {image: i, model: m, env: [{name: LLM_API_KEY, value: x}]}}",
+            "agents.openhands.env[0]: `LLM_API_KEY` is set by the operator itself",
+        ),
+        (
+            "agents: {a: {image: i, model: m}}",
+            "template.agent.profile: there is no profile `openhands` under agents, which has: a",
+        ),
+        (
+            "defaultRoute: {namespace: Agents}",
+            "config.yaml:1: defaultRoute.namespace: `Agents` must be lower case",
+        ),
+        (
+            "defaultRoute: {template: {maxRetries: 11}}",
+            "defaultRoute.template.maxRetries: is 11, must be from 0 to 10",
+        ),
+        ("defaultRoute: {template: {prompt: ''}}", "defaultRoute.template.prompt: must not be empty"),
+        (
+            "defaultRoute: {template: {prompt: '{{ a'}}",
+            "defaultRoute.template.prompt: line 1 of the template: ",
+        ),
+        (
+            "defaultRoute: {template: {agent: {env: [{name: '1 a'}]}}}",
+            "defaultRoute.template.agent.env[0].name: `1 a` does not match",
+        ),
+        (
+            "prompts: {alert: a, alertFile: b}",
+            "config.yaml:1: prompts: alert and alertFile exclude each other",
+        ),
+        ("prompts: {alertFile: no/such/file}", "prompts.alertFile: cannot read ./no/such/file: No such file"),
+        (
+            "prompts:\n  alert: |\n    a\n    {% if %}",
+            "config.yaml:2: prompts.alert: line 2 of the template: ",
+        ),
+        (long.as_str(), "prompts.alert: has 32769 characters, at most 32768 are allowed"),
+    ];
+    for (text, expected) in cases {
+        let message = refusal(text);
+        assert!(message.contains(expected), "{text}\n  gave  {message}\n  wanted {expected}");
+    }
+}
+
+#[test]
+fn credentials_exclude_each_other() {
+    let cases = [
+        ("{http_config: {bearer_token: a, bearer_token_file: b}}", "exclude each other"),
+        ("{http_config: {bearer_token: a}, allow_unauthenticated: true}", "would make it worthless"),
+        ("{http_config: {bearer_token: '  '}}", "bearer_token is empty"),
+    ];
+    for (receiver, expected) in cases {
+        let message = config(&format!("receivers: {{prometheus: {receiver}}}")).unwrap_err();
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
+#[test]
+fn everything_that_is_wrong_is_told_at_once() {
+    let message = refusal("limits:\n  maxConcurrent: 0\n  podStartTimeoutSeconds: -5\nrunner: {image: ''}");
+    assert_eq!(message.lines().count(), 3, "{message}");
+}
+
+#[test]
+fn the_default_route_asks_for_what_the_api_takes() {
+    let config = config("receivers: {prometheus: {allow_unauthenticated: true}}").unwrap();
+    assert_eq!(limits::refused("defaultRoute", &config.route), []);
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let message = load(Path::new("/no/such/config.yaml")).unwrap_err().to_string();
+    assert!(message.contains("/no/such/config.yaml") && message.contains("--config"), "{message}");
+}

@@ -1,0 +1,206 @@
+//! The life of one replica: start, serve, lead if it holds the Lease, stop in order.
+
+use std::cell::Cell;
+use std::future::pending;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use k8s_controller::LeaderElection;
+use prometheus::Registry;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::cli::RunArguments;
+use crate::client::{self, ClientError};
+use crate::config::{self, Config, ConfigError};
+use crate::health::Health;
+use crate::metrics::Metrics;
+use crate::place::{self, NamespaceUnknown, Place};
+use crate::probes;
+use crate::telemetry::{self, BadFilter};
+use crate::wiring::Parts;
+
+/// Name of the Lease, in the operator's own namespace.
+const LEASE: &str = "punching-fist";
+/// How long stopping may take; Kubernetes kills after 30 s.
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long giving the Lease back may take.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Why the operator doesn't run, or has ended.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// `RUST_LOG` is wrong.
+    #[error(transparent)]
+    Filter(#[from] BadFilter),
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The namespace is unknown.
+    #[error(transparent)]
+    Namespace(#[from] NamespaceUnknown),
+    /// Agents would run beside the operator.
+    #[error(
+        "defaultRoute.namespace is the operator's own namespace {0}: whoever may create pods there can mount the operator's \
+         Secrets; choose another one"
+    )]
+    SharedNamespace(String),
+    /// There is no way to the API server.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// A port can't be had.
+    #[error("{key}: cannot listen on {address}: {source}; free port {} or set another one", address.port())]
+    Listen {
+        /// The configuration's key.
+        key: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The system refuses something that every program needs.
+    #[error("the system refuses a thread, a signal handler or a connection: {0}")]
+    System(#[from] std::io::Error),
+    /// Two metrics have one name.
+    #[error("a metric can't be registered: {0}")]
+    Metrics(#[from] prometheus::Error),
+    /// Another replica holds the Lease now, or nobody can tell.
+    #[error(
+        "the Lease {LEASE} was lost; this replica ends so that nothing of it works on beside the new leader"
+    )]
+    LeaseLost,
+    /// A part that should run for ever has ended.
+    #[error("the {0} has ended by itself")]
+    Ended(&'static str),
+}
+
+/// Runs the operator until it is told to stop.
+pub fn run(arguments: &RunArguments) -> Result<(), RunError> {
+    telemetry::start(arguments.log_format)?;
+    let config = config::load(&arguments.config)?;
+    let place = place::find(arguments)?;
+    if config.route_namespace == place.namespace {
+        return Err(RunError::SharedNamespace(place.namespace));
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let ended = runtime.block_on(start(config, place));
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    ended
+}
+
+async fn start(config: Config, place: Place) -> Result<(), RunError> {
+    let stop_signal = stop_signal()?;
+    let webhook = bind("listen.webhook", config.webhook).await?;
+    let probes = bind("listen.probes", config.probes).await?;
+    let registry = Registry::new();
+    let metrics = Metrics::new(&registry)?;
+    let client = client::connect(metrics.clone()).await?;
+    info!(version = env!("CARGO_PKG_VERSION"), ?place, webhook = %webhook.local_addr()?, probes = %probes.local_addr()?, "starting");
+
+    let health = Arc::new(Health::new(&["cluster", "process"]));
+    let parts = Parts { client: client.clone(), config: Arc::new(config), registry: registry.clone() };
+    let replica = Replica {
+        election: LeaderElection::new(client.clone(), &place.namespace, LEASE, &place.replica),
+        metrics,
+        health: health.clone(),
+        stop: CancellationToken::new(),
+    };
+    serve(probes, probes::router(health.clone(), registry), CancellationToken::new());
+    tokio::spawn(async move { health.watch_cluster(client).await });
+    let webhook = serve(webhook, parts.webhook(), replica.stop.clone());
+    replica.health.set("process", Ok(()));
+    replica.live(stop_signal, webhook, parts).await
+}
+
+async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, RunError> {
+    TcpListener::bind(address).await.map_err(|source| RunError::Listen { key, address, source })
+}
+
+/// Serves until `stop`; then no new connection is taken, and what is under way is answered.
+fn serve(listener: TcpListener, router: Router, stop: CancellationToken) -> JoinHandle<std::io::Result<()>> {
+    let serving = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
+    tokio::spawn(async move { serving.await })
+}
+
+/// Ends when Kubernetes or a person asks the process to stop.
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// One of the operator's processes.
+struct Replica {
+    election: LeaderElection,
+    metrics: Metrics,
+    health: Arc<Health>,
+    stop: CancellationToken,
+}
+
+impl Replica {
+    /// Lives until the signal, or until something that must not end has ended.
+    async fn live(
+        self,
+        stop_signal: impl Future<Output = ()>,
+        mut webhook: JoinHandle<std::io::Result<()>>,
+        parts: Parts,
+    ) -> Result<(), RunError> {
+        let mut leading = pin!(self.lead(parts));
+        tokio::select! {
+            () = stop_signal => {}
+            ended = &mut leading => return ended.and(Err(RunError::Ended("controller"))),
+            _ = &mut webhook => return Err(RunError::Ended("webhook")),
+        }
+        info!("stopping: answering what is under way, then giving the Lease back");
+        self.health.set("process", Err("stopping".to_owned()));
+        self.stop.cancel();
+        let stopped = timeout(STOP_TIMEOUT, async { tokio::join!(webhook, leading) }).await;
+        if stopped.is_err() {
+            warn!("not everything has stopped within {} s", STOP_TIMEOUT.as_secs());
+        }
+        // Does nothing if somebody else holds it, or if it is given back already.
+        let _ = timeout(RELEASE_TIMEOUT, self.election.release()).await;
+        info!("stopped");
+        Ok(())
+    }
+
+    /// Waits until the cluster's definitions are ours, then for the Lease, and works while holding it. Ends when told to
+    /// stop, or when the Lease is lost.
+    async fn lead(&self, parts: Parts) -> Result<(), RunError> {
+        tokio::select! {
+            () = self.stop.cancelled() => return Ok(()),
+            () = self.health.until("cluster") => {}
+        }
+        let holds = Cell::new(false);
+        let work = async {
+            holds.set(true);
+            self.metrics.leader.set(1);
+            parts.controller(self.stop.clone()).await;
+        };
+        let mut held = pin!(self.election.with_lease(work));
+        // Whoever only waits for the Lease just goes; whoever holds it finishes what is under way.
+        let gives_up = async {
+            self.stop.cancelled().await;
+            if holds.get() {
+                pending::<()>().await;
+            }
+        };
+        let ended = tokio::select! {
+            ended = &mut held => ended,
+            () = gives_up => return Ok(()),
+        };
+        self.metrics.leader.set(0);
+        ended.ok_or(RunError::LeaseLost)
+    }
+}
