@@ -22,6 +22,7 @@ use crate::process::{Process, Program};
 use crate::{Binaries, Error};
 use arguments::Addresses;
 use credentials::Credentials;
+pub(crate) use credentials::kubeconfig;
 
 /// How long the three may take to become ready. On a free machine it is 3 to 5 s.
 const READY_LIMIT: Duration = Duration::from_secs(90);
@@ -85,9 +86,9 @@ impl ControlPlane {
         &self.binaries
     }
 
-    /// The processes, for who shows or watches them.
-    pub fn processes(&mut self) -> &mut [Process] {
-        &mut self.processes
+    /// The processes, for who shows them.
+    pub fn processes(&self) -> &[Process] {
+        &self.processes
     }
 
     /// A kubeconfig with all rights, as YAML.
@@ -142,7 +143,9 @@ pub async fn client_of(kubeconfig: &str) -> Result<Client, Error> {
 }
 
 async fn start_etcd(n: &Nursery, binaries: &Binaries, dir: &Path, at: &Addresses) -> Result<Process, Error> {
-    let program = Program::new("etcd", &binaries.etcd, log(dir, "etcd")).args(arguments::etcd(dir, at));
+    let program = Program::new("etcd", &binaries.etcd, log(dir, "etcd"))
+        .address(at.etcd)
+        .args(arguments::etcd(dir, at));
     let mut process = program.start(n).await?;
     let accepts = async || TcpStream::connect(at.etcd).await.map(drop).map_err(|error| error.to_string());
     process.ready(READY_LIMIT, accepts).await?;
@@ -157,8 +160,9 @@ async fn start_api_server(
     client: &Client,
 ) -> Result<Process, Error> {
     let name = "kube-apiserver";
-    let program =
-        Program::new(name, &binaries.kube_apiserver, log(dir, name)).args(arguments::api_server(dir, at));
+    let program = Program::new(name, &binaries.kube_apiserver, log(dir, name))
+        .address(at.api_server)
+        .args(arguments::api_server(dir, at));
     let mut process = program.start(nursery).await?;
     process.ready(READY_LIMIT, async || probe(client, "/readyz").await).await?;
     Ok(process)
@@ -173,6 +177,7 @@ async fn start_controller_manager(
 ) -> Result<Process, Error> {
     let name = "kube-controller-manager";
     let program = Program::new(name, &binaries.kube_controller_manager, log(dir, name))
+        .address(at.controller_manager)
         .args(arguments::controller_manager(dir, at));
     let mut process = program.start(nursery).await?;
     // It is at work when it has made what every namespace gets; pods are refused until then.
@@ -182,8 +187,11 @@ async fn start_controller_manager(
     Ok(process)
 }
 
-/// `GET path` of the API server: an error says what it answered.
-pub(crate) async fn probe(client: &Client, path: &str) -> Result<(), String> {
+/// `GET path` of the API server.
+///
+/// # Errors
+/// No connection, or a status that is no success: what it answered.
+pub async fn probe(client: &Client, path: &str) -> Result<(), String> {
     let request = http::Request::get(path).body(Vec::new()).map_err(|error| error.to_string())?;
     client.request_text(request).await.map(drop).map_err(|error| error.to_string())
 }

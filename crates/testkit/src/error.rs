@@ -73,6 +73,14 @@ pub enum Error {
     /// A kubeconfig can't be used.
     #[error("the kubeconfig can't be used: {0}")]
     Kubeconfig(#[from] kube::config::KubeconfigError),
+    /// A new kind is not served.
+    #[error("the API server does not serve {name} after {seconds} s")]
+    Unserved {
+        /// The CustomResourceDefinition.
+        name: String,
+        /// How long was waited.
+        seconds: u64,
+    },
     /// Text that should be YAML, or a value that can't be written as such.
     #[error("YAML: {0}")]
     Yaml(String),

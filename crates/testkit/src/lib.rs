@@ -1,19 +1,30 @@
 //! Development only: what the demo, `cargo xtask cluster` and the end-to-end tests stand on. A real control plane, a
 //! real Alertmanager, the operator as a process, and what builds or finds them. Nothing here is shipped.
 
+pub mod alertmanager;
 pub mod cache;
+pub mod cluster;
 pub mod control_plane;
 pub mod error;
+pub mod ground;
+pub mod images;
 pub mod loopback;
+pub mod manifests;
+pub mod namespaces;
+pub mod operator;
 pub mod pki;
+pub mod prerequisites;
 pub mod process;
 pub mod progress;
+pub mod python;
 pub mod recording;
+pub mod repository;
 pub mod toolchain;
 pub mod yaml;
 
 pub use cache::Cache;
 pub use control_plane::ControlPlane;
 pub use error::Error;
+pub use ground::Ground;
 pub use punching_fist_node::process::Nursery;
 pub use toolchain::Binaries;

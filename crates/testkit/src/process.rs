@@ -3,6 +3,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -24,6 +25,7 @@ pub struct Process {
     name: String,
     child: Child,
     pid: u32,
+    address: Option<SocketAddr>,
     log: PathBuf,
 }
 
@@ -31,13 +33,14 @@ pub struct Process {
 pub struct Program {
     name: String,
     command: Command,
+    address: Option<SocketAddr>,
     log: PathBuf,
 }
 
 impl Program {
     /// `program`, called `name`, writing to `log` (appended, so that a restart keeps what went before).
     pub fn new(name: &str, program: impl AsRef<OsStr>, log: impl Into<PathBuf>) -> Self {
-        Self { name: name.to_owned(), command: tied(program), log: log.into() }
+        Self { name: name.to_owned(), command: tied(program), address: None, log: log.into() }
     }
 
     /// Adds arguments.
@@ -51,6 +54,13 @@ impl Program {
     #[must_use]
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(name, value);
+        self
+    }
+
+    /// Says where it listens, for who shows or checks it.
+    #[must_use]
+    pub fn address(mut self, address: SocketAddr) -> Self {
+        self.address = Some(address);
         self
     }
 
@@ -71,7 +81,7 @@ impl Program {
         let refused = |source| Error::Spawn { name: self.name.clone(), source };
         let child = nursery.spawn(self.command).await.map_err(refused)?;
         let pid = child.id().unwrap_or_default();
-        Ok(Process { name: self.name, child, pid, log: self.log })
+        Ok(Process { name: self.name, child, pid, address: self.address, log: self.log })
     }
 }
 
@@ -84,6 +94,11 @@ impl Process {
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.pid
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.address
     }
 
     /// Where it logs to.

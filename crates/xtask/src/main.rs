@@ -1,2 +1,45 @@
-//! placeholder
-fn main() {}
+//! `cargo xtask`: the commands of this repository. One file for each; what they bring up is in `testkit`.
+
+mod cluster;
+mod generate;
+mod test;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// How a command ends: with an exit code of its own, or with an error that is told in one line.
+type Outcome = Result<ExitCode, Box<dyn Error>>;
+
+/// The commands of this repository.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run everything that CI runs
+    Test(test::Arguments),
+    /// Write the files that are made from code: crds/*.yaml
+    Generate(generate::Arguments),
+    /// A cluster for development, in the background: control plane, node, kinds, operator
+    #[command(subcommand)]
+    Cluster(cluster::Command),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Test(arguments) => test::run(&arguments).await,
+        Command::Generate(arguments) => generate::run(&arguments),
+        Command::Cluster(command) => cluster::run(command).await,
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        ExitCode::FAILURE
+    })
+}

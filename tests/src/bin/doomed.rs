@@ -11,7 +11,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let dir = PathBuf::from(std::env::args_os().nth(1).ok_or("usage: doomed DIRECTORY")?);
     let nursery = Nursery::start()?;
     let binaries = Binaries::get(&nursery, &Cache::of_user()).await?;
-    let mut control_plane = ControlPlane::start(&nursery, &binaries, &dir).await?;
+    let control_plane = ControlPlane::start(&nursery, &binaries, &dir).await?;
     let pids: Vec<String> =
         control_plane.processes().iter().map(|process| process.pid().to_string()).collect();
     println!("{}", pids.join(" "));

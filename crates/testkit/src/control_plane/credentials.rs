@@ -74,7 +74,7 @@ impl Credentials {
 }
 
 /// A kubeconfig for one cluster and one user.
-pub(super) fn kubeconfig(server: &str, ca_certificate: &str, user: &Value) -> Result<String, Error> {
+pub(crate) fn kubeconfig(server: &str, ca_certificate: &str, user: &Value) -> Result<String, Error> {
     let name = "punching-fist";
     let config = json!({
         "apiVersion": "v1",

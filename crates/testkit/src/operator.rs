@@ -1,0 +1,264 @@
+//! The operator as a process of this host, with the rights of its own ServiceAccount: RBAC is as real as in a pod.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::api::PostParams;
+use kube::{Api, Client};
+use punching_fist_node::process::Nursery;
+use serde_json::{Value, json};
+
+use crate::process::{Process, Program};
+use crate::{Error, images, loopback, namespaces, yaml};
+
+/// The operator's ServiceAccount, in [`namespaces::OPERATOR`].
+const SERVICE_ACCOUNT: &str = "punching-fist";
+/// How long its token is good for: longer than anybody leaves a ground up.
+const TOKEN_SECONDS: i64 = 7 * 24 * 3600;
+const READY_LIMIT: Duration = Duration::from_secs(60);
+const STOP_GRACE: Duration = Duration::from_secs(15);
+/// How often other ports are tried when somebody took ours.
+const PORT_ATTEMPTS: usize = 4;
+
+/// One replica: what it is called and what it is configured with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The name of its pod, and of its directory: one of its own for each replica.
+    pub name: String,
+    /// What differs from the ground's configuration: merged into it, `null` takes a key out.
+    pub config: Value,
+    /// The token that the webhook asks for.
+    pub webhook_token: String,
+    /// Where the webhook listens; a free port if nothing is said.
+    pub webhook: Option<SocketAddr>,
+    /// `RUST_LOG`.
+    pub log: String,
+}
+
+impl Settings {
+    /// A replica with the ground's configuration.
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            config: json!({}),
+            webhook_token: "ground-webhook-token".to_owned(),
+            webhook: None,
+            log: "info".to_owned(),
+        }
+    }
+}
+
+/// What every replica on one ground needs.
+pub(crate) struct Place<'a> {
+    pub(crate) nursery: &'a Nursery,
+    pub(crate) program: PathBuf,
+    pub(crate) kubeconfig: String,
+    pub(crate) dir: PathBuf,
+}
+
+/// A running replica.
+pub struct Operator {
+    process: Process,
+    settings: Settings,
+    webhook: SocketAddr,
+    probes: SocketAddr,
+    start: Start,
+}
+
+/// How to start it, once more if need be.
+struct Start {
+    nursery: Nursery,
+    program: PathBuf,
+    dir: PathBuf,
+}
+
+impl Operator {
+    /// Starts a replica and waits until it is ready; other ports are tried when somebody took ours.
+    pub(crate) async fn start(place: &Place<'_>, settings: Settings) -> Result<Self, Error> {
+        let mut attempt = 1;
+        loop {
+            let mut operator = Self::launch(place, settings.clone()).await?;
+            match operator.ready(READY_LIMIT).await {
+                Err(Error::Ended { tail, .. })
+                    if attempt < PORT_ATTEMPTS && lost_its_port(&tail, &settings) =>
+                {
+                    attempt += 1;
+                }
+                ready => return ready.map(|()| operator),
+            }
+        }
+    }
+
+    /// Starts a replica and doesn't wait for anything.
+    pub(crate) async fn launch(place: &Place<'_>, settings: Settings) -> Result<Self, Error> {
+        let dir = &place.dir;
+        fs::create_dir_all(dir).map_err(Error::file("create", dir))?;
+        let webhook = settings.webhook.map_or_else(loopback::free_address, Ok)?;
+        let probes = loopback::free_address()?;
+        write(dir, "kubeconfig", &place.kubeconfig)?;
+        write(dir, "webhook-token", &settings.webhook_token)?;
+        write(dir, "config.yaml", &yaml::write(&configuration(dir, &settings, webhook, probes))?)?;
+        let start =
+            Start { nursery: place.nursery.clone(), program: place.program.clone(), dir: dir.to_owned() };
+        let process = start.process(&settings, webhook).await?;
+        Ok(Self { process, settings, webhook, probes, start })
+    }
+
+    /// Waits until `/readyz` says yes.
+    ///
+    /// # Errors
+    /// It ended, or is not ready in time.
+    pub async fn ready(&mut self, limit: Duration) -> Result<(), Error> {
+        let probes = self.probes;
+        let ready =
+            async || loopback::get(probes, "/readyz").await.map(drop).map_err(|error| error.to_string());
+        self.process.ready(limit, ready).await
+    }
+
+    /// Starts it again, with the same name, ports and configuration, and waits until it is ready.
+    ///
+    /// # Errors
+    /// It can't be started, or is not ready in time.
+    pub async fn restart(&mut self) -> Result<(), Error> {
+        self.process = self.start.process(&self.settings, self.webhook).await?;
+        self.ready(READY_LIMIT).await
+    }
+
+    /// SIGKILL: as a node's power failure. [`Self::restart`] brings it back.
+    ///
+    /// # Errors
+    /// The system can't tell how it ended.
+    pub async fn kill(&mut self) -> Result<ExitStatus, Error> {
+        self.process.signal(nix::sys::signal::Signal::SIGKILL);
+        self.process.wait().await
+    }
+
+    /// SIGTERM, as a kubelet does it, and SIGKILL if that is not enough.
+    ///
+    /// # Errors
+    /// The system can't tell how it ended.
+    pub async fn stop(self) -> Result<ExitStatus, Error> {
+        self.process.stop(STOP_GRACE).await
+    }
+
+    /// Where the webhook listens.
+    pub fn webhook(&self) -> SocketAddr {
+        self.webhook
+    }
+
+    /// Where Alertmanager posts to.
+    pub fn webhook_url(&self) -> String {
+        format!("http://{}/webhook/alertmanager", self.webhook)
+    }
+
+    /// The token that the webhook asks for.
+    pub fn webhook_token(&self) -> &str {
+        &self.settings.webhook_token
+    }
+
+    /// Where probes and metrics are.
+    pub fn probes(&self) -> SocketAddr {
+        self.probes
+    }
+
+    /// The process, for who shows it.
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// The process, for who watches it.
+    pub fn process_mut(&mut self) -> &mut Process {
+        &mut self.process
+    }
+}
+
+impl Start {
+    async fn process(&self, settings: &Settings, webhook: SocketAddr) -> Result<Process, Error> {
+        Program::new(&settings.name, &self.program, self.dir.join("log"))
+            .args(["run".into(), "--config".into(), self.dir.join("config.yaml")])
+            .env("KUBECONFIG", self.dir.join("kubeconfig"))
+            .env("NAMESPACE", namespaces::OPERATOR)
+            .env("POD_NAME", &settings.name)
+            .env("RUST_LOG", &settings.log)
+            .address(webhook)
+            .start(&self.nursery)
+            .await
+    }
+}
+
+/// A token of the operator's own ServiceAccount.
+pub(crate) async fn token(client: &Client) -> Result<String, Error> {
+    let api: Api<ServiceAccount> = Api::namespaced(client.clone(), namespaces::OPERATOR);
+    let spec = TokenRequestSpec { expiration_seconds: Some(TOKEN_SECONDS), ..TokenRequestSpec::default() };
+    let request = TokenRequest { spec, ..TokenRequest::default() };
+    let made = api.create_token_request(SERVICE_ACCOUNT, &PostParams::default(), &request).await;
+    let made =
+        made.map_err(Error::kube(format!("asking for a token of ServiceAccount {SERVICE_ACCOUNT}")))?;
+    Ok(made.status.map(|status| status.token).unwrap_or_default())
+}
+
+fn configuration(dir: &Path, settings: &Settings, webhook: SocketAddr, probes: SocketAddr) -> Value {
+    let mut config = json!({
+        "listen": { "webhook": webhook, "probes": probes },
+        "receivers": { "prometheus": { "http_config": { "bearer_token_file": dir.join("webhook-token") } } },
+        "defaultRoute": { "namespace": namespaces::AGENTS },
+        "agents": { "openhands": { "engine": "sdk", "image": images::AGENT, "model": "openai/scripted" } },
+        "runner": { "image": images::OPERATOR },
+    });
+    merge(&mut config, &settings.config);
+    config
+}
+
+/// JSON merge patch (RFC 7396).
+fn merge(into: &mut Value, patch: &Value) {
+    let Value::Object(changes) = patch else {
+        into.clone_from(patch);
+        return;
+    };
+    if !into.is_object() {
+        *into = json!({});
+    }
+    for (key, change) in changes {
+        match (change, into.as_object_mut()) {
+            (Value::Null, Some(fields)) => drop(fields.remove(key)),
+            _ => merge(&mut into[key], change),
+        }
+    }
+}
+
+fn write(dir: &Path, name: &str, text: &str) -> Result<(), Error> {
+    let path = dir.join(name);
+    fs::write(&path, text).map_err(Error::file("write", path))
+}
+
+fn lost_its_port(log: &str, settings: &Settings) -> bool {
+    settings.webhook.is_none() && log.to_lowercase().contains("address already in use")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_is_merged_with_what_differs() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        let changes = json!({
+            "limits": { "maxConcurrent": 2 },
+            "agents": { "openhands": { "image": "shell-agent" } },
+            "runner": null,
+        });
+        let settings = Settings { config: changes, ..Settings::new("a") };
+        let config = configuration(Path::new("/d"), &settings, address, address);
+        assert_eq!(
+            config["agents"]["openhands"],
+            json!({ "engine": "sdk", "image": "shell-agent", "model": "openai/scripted" })
+        );
+        assert_eq!(config["limits"]["maxConcurrent"], 2);
+        assert_eq!(config.get("runner"), None);
+    }
+}

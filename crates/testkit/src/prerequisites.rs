@@ -1,0 +1,155 @@
+//! What has to be on this machine, looked at before anything is started: one line for each thing that is missing, with
+//! what to install.
+
+use std::env;
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+
+use crate::cluster::on_path;
+use crate::python::{self, Environment};
+use crate::{Binaries, Cache, Error, loopback, toolchain};
+
+/// The oldest Go that can fetch a newer one by itself, and the one that the pins ask for.
+const OLDEST_GO: (u32, u32) = (1, 21);
+const PINNED_GO: (u32, u32) = (1, 26);
+
+/// Programs without which no process is started here (util-linux).
+const ALWAYS: [&str; 1] = ["setpriv"];
+/// Programs that make a pod's namespaces (util-linux).
+const FOR_PODS: [&str; 2] = ["unshare", "mount"];
+
+/// A part of the ground that needs something of this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// A control plane of our own.
+    ControlPlane,
+    /// A node of our own.
+    Node,
+    /// Alertmanager.
+    Alertmanager,
+    /// The agent's virtual environment.
+    Agent,
+}
+
+/// What a command is about to need.
+#[derive(Clone, Debug, Default)]
+pub struct Needs {
+    /// What it is about to start.
+    pub parts: Vec<Part>,
+    /// Addresses that the user asked for.
+    pub addresses: Vec<SocketAddr>,
+}
+
+impl Needs {
+    /// Looks at everything, and says all that is missing at once.
+    ///
+    /// # Errors
+    /// Something is missing.
+    pub async fn check(&self, cache: &Cache) -> Result<(), Error> {
+        let mut missing = Vec::new();
+        missing.extend(ALWAYS.into_iter().filter_map(missing_program));
+        if self.has(Part::Node) {
+            missing.extend(FOR_PODS.into_iter().filter_map(missing_program));
+            missing.extend(missing_namespaces());
+        }
+        let (go, agent) =
+            (self.builds_go(cache), self.has(Part::Agent) && !Environment::is_cached(cache).await);
+        if go {
+            missing.extend(missing_go());
+        }
+        if self.has(Part::Agent) && python::find().await.is_none() {
+            missing.push(python::missing());
+        }
+        if go || agent {
+            missing.extend(cache.check_writable().err().map(|error| error.to_string()));
+        }
+        missing.extend(self.addresses.iter().filter_map(taken));
+        if missing.is_empty() { Ok(()) } else { Err(Error::Prerequisites(missing)) }
+    }
+
+    fn has(&self, part: Part) -> bool {
+        self.parts.contains(&part)
+    }
+
+    fn builds_go(&self, cache: &Cache) -> bool {
+        let control_plane = self.has(Part::ControlPlane) && Binaries::found(cache).is_none();
+        control_plane || (self.has(Part::Alertmanager) && toolchain::found_alertmanager(cache).is_none())
+    }
+}
+
+fn missing_program(name: &str) -> Option<String> {
+    let found = on_path(name).is_some();
+    (!found).then(|| format!("{name} is missing: install util-linux (2.36 or newer)"))
+}
+
+fn missing_namespaces() -> Option<String> {
+    if nix::unistd::geteuid().is_root() || on_path("unshare").is_none() {
+        return None;
+    }
+    let tried = succeeds("unshare", &["--user", "--map-root-user", "--mount", "true"]);
+    (!tried).then(|| {
+        "this user can't make user namespaces, which pods run in: run as root, or allow them \
+         (sysctl kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0)"
+            .to_owned()
+    })
+}
+
+fn missing_go() -> Option<String> {
+    let install = "install Go 1.26 or newer (https://go.dev/dl), or set KUBEBUILDER_ASSETS to a directory with etcd, \
+                   kube-apiserver, kube-controller-manager and kubectl";
+    let Some(version) = go_version() else {
+        return Some(format!("Go is missing, which builds the control plane: {install}"));
+    };
+    let fetches = env::var("GOTOOLCHAIN").map_or(true, |toolchain| toolchain != "local");
+    let oldest = if fetches { OLDEST_GO } else { PINNED_GO };
+    (parse_go(&version)? < oldest).then(|| format!("Go is too old ({version}): {install}"))
+}
+
+fn go_version() -> Option<String> {
+    let output = Command::new("go").args(["env", "GOVERSION"]).stdin(Stdio::null()).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then(|| text.trim().to_owned())
+}
+
+/// `go1.26.8` as (1, 26); nothing for a development version, which is let pass.
+fn parse_go(version: &str) -> Option<(u32, u32)> {
+    let mut numbers = version.strip_prefix("go")?.split('.');
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+fn taken(address: &SocketAddr) -> Option<String> {
+    let free = loopback::is_free(*address);
+    (!free).then(|| format!("{address} is taken: end what listens there, or choose another port"))
+}
+
+fn succeeds(program: &str, args: &[&str]) -> bool {
+    let mut command = Command::new(program);
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn go_versions_are_numbers() {
+        for (text, expected) in [
+            ("go1.26.8", Some((1, 26))),
+            ("go1.9", Some((1, 9))),
+            ("devel go1.27-abc", None),
+            ("go1.27rc1", None),
+        ] {
+            assert_eq!(parse_go(text), expected, "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_port_that_is_taken_is_told() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let needs = Needs { addresses: vec![address], ..Needs::default() };
+        let error = needs.check(&Cache::at("/nowhere")).await.unwrap_err().to_string();
+        assert!(error.contains(&format!("{address} is taken")), "{error}");
+    }
+}
