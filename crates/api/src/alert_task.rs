@@ -115,7 +115,12 @@ pub struct Notification {
     #[schemars(length(min = 1, max = 50))]
     pub alerts: Vec<Alert>,
 
-    /// How many alerts were left out, by the sender or by us.
+    /// The next alerts, at most 450: what identifies them, and no more. Never shown to the agent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 450))]
+    pub further_alerts: Vec<FurtherAlert>,
+
+    /// How many alerts are not in `alerts`: left out by the sender or by us.
     #[serde(default)]
     #[schemars(range(min = 0))]
     pub truncated_alerts: i64,
@@ -161,6 +166,21 @@ pub struct Alert {
     #[serde(rename = "generatorURL", default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub generator_url: Option<String>,
+}
+
+/// An alert that was notified and that `alerts` has no room for.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct FurtherAlert {
+    /// The sender's hash of the labels.
+    #[schemars(length(max = 128))]
+    pub fingerprint: String,
+    /// Whether it fired.
+    #[serde(default)]
+    pub status: AlertState,
+    /// Since when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starts_at: Option<Time>,
 }
 
 /// Whether an alert fires.

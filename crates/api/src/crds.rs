@@ -15,27 +15,29 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
             if let Some(schema) =
                 version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut())
             {
-                drop_nulls(schema);
+                tidy(schema);
             }
         }
     }
     crds
 }
 
-/// The derive makes every optional field nullable. The API server would then keep a null that a user wrote, and `has()`
-/// in a rule would be true of it; without it a null is as good as absent.
-fn drop_nulls(schema: &mut JSONSchemaProps) {
+/// Two things that the derive does otherwise. It makes every optional field nullable: the API server would keep a null
+/// that a user wrote, and `has()` in a rule would be true of it. And it keeps the line ends of doc comments, which
+/// `kubectl explain` prints as they are.
+fn tidy(schema: &mut JSONSchemaProps) {
     schema.nullable = None;
+    schema.description = schema.description.take().map(|text| text.replace('\n', " "));
     if let Some(values) = &mut schema.enum_ {
         values.retain(|value| !value.0.is_null());
     }
-    schema.properties.iter_mut().flatten().for_each(|(_, property)| drop_nulls(property));
+    schema.properties.iter_mut().flatten().for_each(|(_, property)| tidy(property));
     match schema.items.as_mut() {
-        Some(JSONSchemaPropsOrArray::Schema(items)) => drop_nulls(items),
-        Some(JSONSchemaPropsOrArray::Schemas(items)) => items.iter_mut().for_each(drop_nulls),
+        Some(JSONSchemaPropsOrArray::Schema(items)) => tidy(items),
+        Some(JSONSchemaPropsOrArray::Schemas(items)) => items.iter_mut().for_each(tidy),
         None => {}
     }
     if let Some(JSONSchemaPropsOrBool::Schema(values)) = schema.additional_properties.as_mut() {
-        drop_nulls(values);
+        tidy(values);
     }
 }

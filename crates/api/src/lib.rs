@@ -19,8 +19,8 @@ mod task;
 
 pub use alert_route::{AlertRouteSpec, OnResolved};
 pub use alert_task::{
-    Alert, AlertRecord, AlertState, AlertTask, AlertTaskSpec, AlertTaskStatus, Identity, Notification,
-    RouteRef,
+    Alert, AlertRecord, AlertState, AlertTask, AlertTaskSpec, AlertTaskStatus, FurtherAlert, Identity,
+    Notification, RouteRef,
 };
 pub use crds::crds;
 pub use maintenance_task::{MaintenanceTask, MaintenanceTaskSpec, MaintenanceTaskStatus};

@@ -30,7 +30,7 @@ use crate::{Task, TaskKind, TaskSpec, TaskStatus, rules};
     printcolumn(name = "Message", type_ = "string", json_path = ".status.message", priority = 1)
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.prompt)").message("spec.prompt is required: say what the agent is to do").reason(Reason::FieldValueRequired).field_path(".prompt"))]
+#[x_kube(validation = Rule::new("has(self.prompt)").message("say what the agent is to do").reason(Reason::FieldValueRequired).field_path(".prompt"))]
 pub struct MaintenanceTaskSpec {
     /// How the agent is to run.
     #[serde(flatten)]

@@ -383,3 +383,6 @@ impl Outcome {
         Self { phase, say, run, over_since: None, result: None, report: None }
     }
 }
+
+#[cfg(test)]
+mod tests;
