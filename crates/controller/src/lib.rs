@@ -17,6 +17,7 @@ mod preflight;
 mod queue;
 mod report;
 mod run;
+mod successor;
 mod watch;
 mod write;
 

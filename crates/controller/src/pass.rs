@@ -19,7 +19,7 @@ use crate::context::Context;
 use crate::jobs::Made;
 use crate::preflight::Cleared;
 use crate::write::Report;
-use crate::{Error, events, jobs, preflight, report, write};
+use crate::{Error, events, jobs, preflight, report, successor, write};
 
 /// Nothing is expected before the next event; this only bounds what a lost one can cost.
 const AT_REST: Duration = Duration::from_secs(600);

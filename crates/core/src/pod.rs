@@ -106,15 +106,20 @@ fn volumes() -> Vec<Volume> {
     vec![empty("runner"), task, empty("workspace"), empty("home"), empty("tmp")]
 }
 
-/// The profile's variables, the task's over them, and last what the runner needs: nobody replaces that.
+/// What the runner needs comes first, so that others can refer to it (`$(HOME)`), and nobody replaces it; then the
+/// profile's variables with the task's over them.
 fn environment(task: &TaskSpec, profile: &AgentProfile) -> Vec<EnvVar> {
+    let mut environment = runner_environment(task, profile);
+    let taken: Vec<String> = environment.iter().map(|variable| variable.name.clone()).collect();
     let given: BTreeMap<&str, &punching_fist_api::EnvVar> = profile
         .env
         .iter()
         .chain(&task.agent.env)
         .map(|variable| (variable.name.as_str(), variable))
         .collect();
-    given.into_values().map(user_variable).chain(runner_environment(task, profile)).collect()
+    let free = given.into_values().filter(|variable| !taken.contains(&variable.name));
+    environment.extend(free.map(user_variable));
+    environment
 }
 
 fn runner_environment(task: &TaskSpec, profile: &AgentProfile) -> Vec<EnvVar> {

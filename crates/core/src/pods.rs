@@ -138,8 +138,8 @@ fn pod_end(status: &PodStatus) -> PodEnd {
 
 fn obstacle(status: &PodStatus) -> Option<Obstacle> {
     let init = status.init_container_statuses.iter().flatten();
-    let containers = init.chain(status.container_statuses.iter().flatten());
-    containers.filter_map(container_obstacle).next().or_else(|| unschedulable(status))
+    let mut containers = init.chain(status.container_statuses.iter().flatten());
+    containers.find_map(container_obstacle).or_else(|| unschedulable(status))
 }
 
 /// The waiting reasons of a kubelet that don't go away by themselves.

@@ -8,6 +8,7 @@ use punching_fist_api::{Alert, AlertState, AlertTask, Finding, Task};
 use serde::Serialize;
 use thiserror::Error;
 
+use crate::incident;
 use crate::profile::Settings;
 
 /// Most bytes that a rendered prompt may have.
@@ -89,8 +90,7 @@ pub struct PreviousRun {
 
 /// How many alerts the prompt of this task would know now: those of its spec, and those that have joined since.
 pub fn known_alerts(task: &AlertTask) -> usize {
-    let joined = task.status.as_ref().map_or(0, |status| status.alerts.len());
-    joined.max(task.spec.notification.alerts.len())
+    crate::incident::records(task).len()
 }
 
 /// Renders the prompt of `task`. `prompted` is how many of an AlertTask's alerts it knows (`status.promptedAlerts`).
@@ -102,7 +102,8 @@ pub fn render<K: Task>(
 ) -> Result<String, PromptError> {
     let own = task.task_spec().prompt.as_deref();
     let template = own.unwrap_or(&settings.alert_prompt);
-    let alerts = task.as_alert().map(|task| alerts(task, prompted)).unwrap_or_default();
+    let mut alerts = task.as_alert().map(incident::alerts_in_full).unwrap_or_default();
+    alerts.truncate(prompted);
     let scope = Scope {
         task: Named {
             name: task.meta().name.as_deref().unwrap_or_default(),
@@ -117,27 +118,6 @@ pub fn render<K: Task>(
     };
     let rendered = render_template(template, Value::from(Serde(&scope)))?;
     if rendered.len() > LIMIT { Err(PromptError::TooLong(rendered.len())) } else { Ok(rendered) }
-}
-
-/// The alerts of the spec, then those that joined in time, with what is known of each by now.
-fn alerts(task: &AlertTask, prompted: usize) -> Vec<Alert> {
-    let mut alerts = task.spec.notification.alerts.clone();
-    let records = task.status.as_ref().map(|status| status.alerts.as_slice()).unwrap_or_default();
-    for (index, record) in records.iter().enumerate().take(prompted) {
-        match alerts.get_mut(index) {
-            Some(alert) => alert.status = record.state,
-            None => alerts.push(Alert {
-                status: record.state,
-                labels: record.labels.clone(),
-                annotations: record.annotations.clone(),
-                fingerprint: record.fingerprint.clone(),
-                starts_at: record.starts_at.clone(),
-                ends_at: None,
-                generator_url: None,
-            }),
-        }
-    }
-    alerts
 }
 
 fn alert_scope<'a>(task: &'a AlertTask, alerts: &'a [Alert]) -> Option<AlertScope<'a>> {
@@ -174,4 +154,81 @@ fn invalid(error: &TemplateError) -> PromptError {
     let kind = error.kind().to_string();
     let cause = error.detail().map_or_else(|| kind.clone(), |detail| format!("{kind}: {detail}"));
     PromptError::Template { line: error.line().unwrap_or(0), cause }
+}
+
+#[cfg(test)]
+mod tests {
+    use punching_fist_api::MaintenanceTask;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::profile::tests::settings;
+
+    fn maintenance(prompt: &str) -> Result<String, PromptError> {
+        let metadata = json!({"name": "clean-up", "namespace": "ops"});
+        let task = json!({"metadata": metadata, "spec": {"prompt": prompt}});
+        render::<MaintenanceTask>(&serde_json::from_value(task).unwrap(), 0, None, &settings())
+    }
+
+    fn alert_task(status: &Value) -> AlertTask {
+        let alerts = json!([{"labels": {"alertname": "A", "pod": "{{ 7 * 7 }}"}, "fingerprint": "1"}]);
+        let notification = json!({"commonLabels": {"team": "shop"}, "alerts": alerts});
+        let spec = json!({"notification": notification});
+        serde_json::from_value(
+            json!({"metadata": {"name": "a", "namespace": "n"}, "spec": spec, "status": status}),
+        )
+        .unwrap()
+    }
+
+    fn alert(template: &str, prompted: usize, status: &Value) -> String {
+        let mut task = alert_task(status);
+        task.spec.task.prompt = Some(template.to_owned());
+        let result = Finding { summary: Some("disk was full".to_owned()), ..Finding::default() };
+        let previous = PreviousRun { name: "a-1".to_owned(), result: Some(result) };
+        render(&task, prompted, Some(&previous), &settings()).unwrap()
+    }
+
+    #[test]
+    fn scope() {
+        assert_eq!(maintenance("{{ task.namespace }}/{{ task.name }}").unwrap(), "ops/clean-up");
+        let status = json!({});
+        assert_eq!(alert("{{ alert.labels.alertname }} {{ labels.team }}", 1, &status), "A shop");
+        assert_eq!(alert("{{ group.commonLabels.team }} {{ group.truncatedAlerts }}", 1, &status), "shop 0");
+        assert_eq!(alert("{{ previous.name }}: {{ previous.summary }}", 1, &status), "a-1: disk was full");
+        assert_eq!(alert("{{ alert.labels.pod }}", 1, &status), "{{ 7 * 7 }}", "what a label says is data");
+    }
+
+    #[test]
+    fn a_prompt_knows_the_alerts_of_its_admission_and_no_later_ones() {
+        let status = json!({"alerts": [
+            {"fingerprint": "1", "state": "resolved"},
+            {"fingerprint": "2", "state": "firing", "labels": {"alertname": "B"}},
+        ]});
+        let names = "{% for alert in alerts %}{{ alert.labels.alertname }} {{ alert.status }};{% endfor %}";
+        assert_eq!(alert(names, 2, &status), "A resolved;B firing;");
+        assert_eq!(alert(names, 1, &status), "A resolved;");
+        assert_eq!(alert("{{ alert.labels.alertname }}", 2, &status), "B", "the first that fires");
+        assert_eq!(known_alerts(&alert_task(&status)), 2);
+        assert_eq!(known_alerts(&alert_task(&json!({}))), 1);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_line() {
+        let rows = [
+            ("fine\n{{ nothing }}", 2, "undefined"),
+            ("{{ task.nothing.more }}", 1, "undefined"),
+            ("a\nb\n{% if %}", 3, "syntax"),
+            ("{{ alert.labels }}", 1, "undefined"),
+            ("{% for i in range(9999) %}{% for j in range(9999) %}{% endfor %}{% endfor %}", 1, "fuel"),
+        ];
+        for (template, expected, part) in rows {
+            let error = maintenance(template).unwrap_err();
+            let PromptError::Template { line, cause } = &error else { panic!("{error}") };
+            assert_eq!(*line, expected, "{template}: {cause}");
+            assert!(cause.contains(part), "{template}: {cause}");
+        }
+        let too_long =
+            maintenance("{% for i in range(5000) %}{{ task.name }} 0123456789{% endfor %}").unwrap_err();
+        assert!(too_long.to_string().contains("65536"), "{too_long}");
+    }
 }

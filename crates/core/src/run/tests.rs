@@ -1,5 +1,7 @@
 //! What is decided, for every state that a task, its Job and its pods can be in together.
 
+#![expect(clippy::needless_pass_by_value, reason = "a table reads better with the values themselves")]
+
 use serde_json::{Value, json};
 
 use punching_fist_api::{AlertTask, MaintenanceTask, Verdict};
