@@ -193,7 +193,7 @@ impl Shape {
         let long = body.len() >= self.min && (!self.digit || body.iter().any(u8::is_ascii_digit));
         let start = if self.keep_prefix { body_at } else { at };
         // Of what begins like a JWT only that with three parts is one: any JSON in base64 begins so.
-        let whole = self.prefix != "eyJ" || body.iter().filter(|byte| **byte == b'.').count() == 2;
+        let whole = self.prefix != "eyJ" || body.split(|byte| *byte == b'.').count() == 3;
         (begins_word && long && whole).then_some((start, body_at + body.len()))
     }
 }

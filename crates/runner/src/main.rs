@@ -1,2 +1,49 @@
-//! placeholder
-fn main() {}
+//! The first process of an agent's pod: runs the agent, passes on what it does, and says truthfully how it ended.
+//!
+//! `place DEST` copies this program to DEST, for an init container; `run` does the work, as its environment says.
+
+mod engine;
+mod inbox;
+mod journal;
+mod judge;
+mod lines;
+mod observed;
+mod place;
+mod processes;
+mod run;
+mod settings;
+mod supervisor;
+mod termination;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: punching-fist-runner run | place DEST | --version";
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let words: Vec<_> = arguments.iter().map(|argument| argument.to_str()).collect();
+    match words.as_slice() {
+        [Some("run")] => run::run(),
+        [Some("place"), _] => place(&PathBuf::from(&arguments[1])),
+        [Some("--version")] => {
+            println!("punching-fist-runner {}", env!("CARGO_PKG_VERSION"));
+            ExitCode::SUCCESS
+        }
+        _ => {
+            eprintln!("{USAGE}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn place(destination: &std::path::Path) -> ExitCode {
+    match place::place(destination) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("can't place the runner at {}: {error}", destination.display());
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The pod's log: one JSON object per line, redacted, unbuffered, and never waited for without end.
+
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use punching_fist_protocol::{Event, Line, Redactor};
+
+/// How long a reader that takes nothing is waited for, once.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// A pipe that `poll` calls writable takes so many bytes without blocking (PIPE_BUF).
+const CHUNK: usize = 4096;
+
+/// Writes events to a descriptor.
+pub struct Journal<W> {
+    out: W,
+    redactor: Redactor,
+    /// How long a reader that takes nothing is waited for.
+    patience: Duration,
+    /// Lines that nobody took; until somebody does, lines are not waited for.
+    lost: u64,
+    /// The last line was written in part.
+    broken: bool,
+}
+
+impl<W: AsFd> Journal<W> {
+    /// A journal on `out`.
+    pub fn new(out: W, redactor: Redactor) -> Self {
+        Self { out, redactor, patience: PATIENCE, lost: 0, broken: false }
+    }
+
+    /// The text without secrets.
+    pub fn redact(&self, text: &str) -> String {
+        self.redactor.redact(text)
+    }
+
+    /// The event without secrets.
+    pub fn redacted(&self, mut event: Event) -> Event {
+        for text in event.texts_mut() {
+            *text = self.redact(text);
+        }
+        event
+    }
+
+    /// Writes an event that has been redacted.
+    pub fn write(&mut self, event: Event) {
+        let line = Line { time: format!("{:.3}", Timestamp::now()), event: event.fitted() };
+        // An event is strings and numbers: JSON can always hold it.
+        self.write_line(&serde_json::to_string(&line).unwrap_or_default());
+    }
+
+    /// Writes a line as it stands.
+    pub fn write_line(&mut self, line: &str) {
+        let start = if self.broken { "\n" } else { "" };
+        let until = Instant::now() + if self.lost == 0 { self.patience } else { Duration::ZERO };
+        let bytes = format!("{start}{line}\n").into_bytes();
+        let written = self.write_until(&bytes, until);
+        if written == bytes.len() {
+            (self.lost, self.broken) = (0, false);
+        } else {
+            self.lost += 1;
+            self.broken |= written > 0;
+        }
+    }
+
+    /// Waits once more for whoever did not take lines before: the result is worth it.
+    pub fn forgive(&mut self) {
+        self.lost = 0;
+    }
+
+    /// How many bytes were taken in time.
+    fn write_until(&self, bytes: &[u8], until: Instant) -> usize {
+        let mut written = 0;
+        while written < bytes.len() && self.is_writable(until) {
+            let chunk = &bytes[written..bytes.len().min(written + CHUNK)];
+            match nix::unistd::write(&self.out, chunk) {
+                Ok(taken) => written += taken,
+                Err(Errno::EINTR | Errno::EAGAIN) => {}
+                Err(_) => break,
+            }
+        }
+        written
+    }
+
+    fn is_writable(&self, until: Instant) -> bool {
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
+            match poll(&mut [PollFd::new(self.out.as_fd(), PollFlags::POLLOUT)], timeout) {
+                Err(Errno::EINTR) => {}
+                ready => return ready.is_ok_and(|count| count > 0),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    fn message(text: &str) -> Event {
+        Event::Message { text: text.to_owned() }
+    }
+
+    #[test]
+    fn a_reader_that_takes_nothing_costs_lines_and_not_the_run() {
+        let (mut reader, writer) = std::io::pipe().expect("a pipe");
+        let redactor = Redactor::from_env(Vec::<(String, String)>::new());
+        let mut journal = Journal::new(writer, redactor);
+        journal.patience = Duration::from_millis(50);
+        let start = Instant::now();
+        for _ in 0..100 {
+            journal.write(message(&"x".repeat(3000)));
+        }
+        assert!(start.elapsed() < Duration::from_secs(2), "lines are not waited for while nobody reads");
+        assert!(journal.lost > 1);
+        let drain = std::thread::spawn(move || {
+            let mut all = String::new();
+            reader.read_to_string(&mut all).map(|_| all)
+        });
+        journal.forgive();
+        journal.patience = PATIENCE;
+        journal.write(message("the last"));
+        drop(journal);
+        let all = drain.join().expect("no panic").expect("text");
+        let last = all.lines().last().and_then(Line::parse).expect("the last line is whole");
+        assert_eq!(last.event, message("the last"));
+    }
+}

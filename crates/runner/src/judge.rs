@@ -1,0 +1,197 @@
+//! How an attempt ended: decided from what was seen, how the engine's process ended, and why we stopped it, if we did.
+//! No I/O.
+
+use nix::sys::signal::Signal;
+use punching_fist_protocol::{ExitCode, Finish, LongResult, Reason, ShortResult, State, VERSION};
+
+use crate::observed::Observed;
+
+/// How the engine's process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProcessEnd {
+    /// By itself, with this code.
+    Exited(i32),
+    /// By a signal.
+    Killed(Signal),
+    /// It didn't: it can't be ended.
+    Unknown,
+}
+
+/// Why an attempt ended without a verdict.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// One word.
+    pub reason: Reason,
+    /// The same for people.
+    pub text: String,
+}
+
+impl Fault {
+    /// A fault.
+    pub fn new(reason: Reason, text: impl Into<String>) -> Self {
+        Self { reason, text: text.into() }
+    }
+}
+
+/// Both forms of the result.
+pub fn result(observed: Observed, end: ProcessEnd, stop: Option<Fault>) -> (ShortResult, LongResult) {
+    if let Some(finish) = verdict(&observed, end) {
+        return concluded(&observed, finish.clone());
+    }
+    let Fault { reason, text } = stop.unwrap_or_else(|| fault(&observed, end));
+    let short = ShortResult::without_verdict(reason, text, observed.usage);
+    (ShortResult { summary: observed.last_words, acted: observed.acted, ..short }, LongResult::default())
+}
+
+/// The conclusion, if everything agrees: it can be read, the engine calls itself finished, and its exit code says so.
+/// Why we stopped it doesn't matter then: it was done.
+fn verdict(observed: &Observed, end: ProcessEnd) -> Option<&Finish> {
+    let agrees = observed.state == Some(State::Finished) && end == ProcessEnd::Exited(0);
+    observed.finish.as_ref().filter(|_| agrees)?.as_ref().ok()
+}
+
+fn concluded(observed: &Observed, finish: Finish) -> (ShortResult, LongResult) {
+    let short = ShortResult {
+        version: VERSION,
+        reason: Reason::VerdictReached,
+        verdict: Some(finish.verdict),
+        confidence: finish.confidence,
+        summary: finish.summary,
+        error: None,
+        usage: observed.usage.clone(),
+        acted: observed.acted,
+        long_sha256: None,
+    };
+    (short, LongResult { report: finish.report, plan: finish.plan })
+}
+
+fn fault(observed: &Observed, end: ProcessEnd) -> Fault {
+    if let Some(Err(problem)) = &observed.finish {
+        return Fault::new(Reason::AgentFault, format!("the agent's verdict can't be read: {problem}"));
+    }
+    match end {
+        ProcessEnd::Exited(0) => without_conclusion(observed),
+        ProcessEnd::Exited(code) => exited(observed, code),
+        ProcessEnd::Killed(Signal::SIGKILL) => Fault::new(
+            Reason::AgentFault,
+            "the engine was killed (SIGKILL): out of memory, or by the agent itself",
+        ),
+        ProcessEnd::Killed(signal) => {
+            Fault::new(Reason::AgentFault, format!("the engine was ended by {signal}"))
+        }
+        ProcessEnd::Unknown => Fault::new(Reason::AgentFault, "the engine can't be ended"),
+    }
+}
+
+fn without_conclusion(observed: &Observed) -> Fault {
+    let text = match observed.state {
+        Some(State::AwaitingInput) => "the agent asked a question, which nobody answers, and gave no verdict",
+        Some(State::Finished) if observed.finish.is_none() => "the agent ended without a verdict",
+        _ => "the engine ended before the agent was finished",
+    };
+    match &observed.error {
+        Some((Some(reason), text)) if *reason != Reason::VerdictReached => Fault::new(*reason, text),
+        Some((_, error)) => Fault::new(Reason::NoVerdict, format!("{text}: {error}")),
+        None => Fault::new(Reason::NoVerdict, text),
+    }
+}
+
+/// The engine's exit codes are the runner's own. Its last error says more, if it goes with the code.
+fn exited(observed: &Observed, code: i32) -> Fault {
+    let known = ExitCode::from_i32(code);
+    let default = match known {
+        Some(ExitCode::Refused) => Reason::ConfigurationRefused,
+        Some(ExitCode::LimitReached) => Reason::IterationLimit,
+        _ => Reason::AgentFault,
+    };
+    let (reason, text) =
+        observed.error.clone().unwrap_or((None, format!("the engine ended with exit code {code}")));
+    Fault::new(reason.filter(|reason| Some(reason.exit_code()) == known).unwrap_or(default), text)
+}
+
+#[cfg(test)]
+mod tests {
+    use punching_fist_protocol::{Event, Verdict};
+
+    use super::*;
+
+    fn events(lines: &[&str]) -> Observed {
+        let mut observed = Observed::default();
+        for line in lines {
+            let event: Event = serde_json::from_str(line).expect(line);
+            observed.observe(&event);
+        }
+        observed
+    }
+
+    const FINISH: &str = r#"{"kind":"finish","verdict":"Diagnosed","summary":"s","report":"r"}"#;
+    const FINISHED: &str = r#"{"kind":"state","state":"finished"}"#;
+    const ERROR: &str = r#"{"kind":"state","state":"error"}"#;
+    const QUESTION: &str = r#"{"kind":"state","state":"awaitingInput"}"#;
+    const PROVIDER: &str = r#"{"kind":"error","reason":"ProviderFault","text":"503"}"#;
+    const REFUSED: &str = r#"{"kind":"error","reason":"CredentialsRefused","text":"401"}"#;
+    const STUCK: &str = r#"{"kind":"error","reason":"Stuck","text":"circles"}"#;
+    const LIAR: &str = r#"{"kind":"error","reason":"VerdictReached","text":"ha"}"#;
+
+    #[test]
+    fn every_end_has_its_reason() {
+        use ProcessEnd::{Exited, Killed, Unknown};
+        let table: [(&[&str], ProcessEnd, Reason); 21] = [
+            (&[FINISH, FINISHED], Exited(0), Reason::VerdictReached),
+            (&[FINISHED, FINISH], Exited(0), Reason::VerdictReached),
+            (&[FINISH], Exited(0), Reason::NoVerdict),
+            (&[FINISHED], Exited(0), Reason::NoVerdict),
+            (&[], Exited(0), Reason::NoVerdict),
+            (&[QUESTION], Exited(0), Reason::NoVerdict),
+            (&[FINISH, FINISHED, ERROR], Exited(0), Reason::NoVerdict),
+            (&[FINISH, FINISHED, PROVIDER, ERROR], Exited(0), Reason::ProviderFault),
+            (&[LIAR, FINISHED], Exited(0), Reason::NoVerdict),
+            (&[FINISH, FINISHED], Exited(1), Reason::AgentFault),
+            (&[FINISH, FINISHED], Exited(10), Reason::AgentFault),
+            (&[FINISH, FINISHED], Killed(Signal::SIGKILL), Reason::AgentFault),
+            (&[FINISH, FINISHED], Killed(Signal::SIGSEGV), Reason::AgentFault),
+            (&[FINISH, FINISHED], Unknown, Reason::AgentFault),
+            (&[PROVIDER], Exited(10), Reason::ProviderFault),
+            (&[STUCK], Exited(10), Reason::Stuck),
+            (&[REFUSED], Exited(11), Reason::CredentialsRefused),
+            (&[REFUSED], Exited(12), Reason::IterationLimit),
+            (&[PROVIDER], Exited(11), Reason::ConfigurationRefused),
+            (&[], Exited(13), Reason::AgentFault),
+            (&[], Exited(127), Reason::AgentFault),
+        ];
+        for (lines, end, expected) in table {
+            let (short, _) = result(events(lines), end, None);
+            assert_eq!(short.reason, expected, "{lines:?} {end:?}");
+            assert_eq!(short.verdict.is_some(), expected == Reason::VerdictReached);
+            assert_eq!(short.error.is_none(), expected == Reason::VerdictReached);
+            let code = short.reason.exit_code().as_i32();
+            assert!(
+                ShortResult::from_message(&short.to_message(), code).is_ok(),
+                "message and exit code agree"
+            );
+        }
+    }
+
+    #[test]
+    fn a_verdict_that_cant_be_read_is_a_fault_even_after_a_good_one() {
+        let mut observed = events(&[FINISH, FINISHED]);
+        observed.finish = Some(Err("unknown variant".to_owned()));
+        let (short, long) = result(observed, ProcessEnd::Exited(0), None);
+        assert_eq!((short.reason, short.verdict), (Reason::AgentFault, None));
+        assert!(short.error.is_some_and(|error| error.contains("unknown variant")) && long.is_empty());
+    }
+
+    #[test]
+    fn a_stop_gives_its_reason_unless_the_agent_was_done() {
+        let stop = || Some(Fault::new(Reason::TimeLimit, "time is over"));
+        for (end, lines) in [
+            (ProcessEnd::Killed(Signal::SIGINT), [FINISH, FINISHED].as_slice()),
+            (ProcessEnd::Exited(0), &[]),
+            (ProcessEnd::Exited(10), &[PROVIDER]),
+        ] {
+            assert_eq!(result(events(lines), end, stop()).0.reason, Reason::TimeLimit, "{lines:?}");
+        }
+        let (short, long) = result(events(&[FINISH, FINISHED]), ProcessEnd::Exited(0), stop());
+        assert_eq!((short.verdict, long.report.as_deref()), (Some(Verdict::Diagnosed), Some("r")));
+    }
+}

@@ -1,0 +1,39 @@
+//! What an engine's events have shown so far.
+
+use punching_fist_protocol::{Event, Finish, Reason, State, Usage};
+
+/// What is remembered of a run: enough to judge it.
+#[derive(Debug, Default)]
+pub struct Observed {
+    /// The last conclusion, or why it can't be read.
+    pub finish: Option<Result<Finish, String>>,
+    /// The last state.
+    pub state: Option<State>,
+    /// The last error: its reason, if it is one for an end, and what it says.
+    pub error: Option<(Option<Reason>, String)>,
+    /// The last that the agent said.
+    pub last_words: String,
+    /// What was used.
+    pub usage: Usage,
+    /// A command or an edit succeeded.
+    pub acted: bool,
+}
+
+impl Observed {
+    /// Takes one more event.
+    pub fn observe(&mut self, event: &Event) {
+        self.acted |= event.is_success();
+        match event {
+            Event::Finish(finish) => self.finish = Some(Ok(finish.clone())),
+            Event::State { state } => self.state = Some(*state),
+            Event::Error { reason, text, .. } => self.error = Some((*reason, text.clone())),
+            Event::Message { text } => text.clone_into(&mut self.last_words),
+            Event::Usage(usage) => usage.clone_into(&mut self.usage),
+            Event::Thought { .. }
+            | Event::Command { .. }
+            | Event::Output { .. }
+            | Event::Edit { .. }
+            | Event::Log { .. } => {}
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! One attempt, from the environment to the exit code.
+
+use std::io;
+use std::process::ExitCode;
+
+use nix::sys::prctl;
+use punching_fist_protocol::{Event, LongResult, Reason, Redactor, ShortResult, Usage};
+
+use crate::journal::Journal;
+use crate::judge::{self, Fault};
+use crate::settings::Environment;
+use crate::supervisor::Supervisor;
+use crate::termination::TerminationLog;
+
+/// Runs the engine and leaves the result: the long form at the end of the log, then the termination message.
+pub fn run() -> ExitCode {
+    let protected = protect();
+    let environment = Environment::of_this_process();
+    let mut journal = Journal::new(io::stdout(), Redactor::from_env(environment.variables()));
+    let path = environment.termination_log();
+    let termination = TerminationLog::open(&path);
+    if let Err(error) = &termination {
+        let text = format!("the termination message can't be left in {}: {error}", path.display());
+        journal.write(Event::Error { reason: None, code: None, text });
+    }
+    let (mut short, long) = match protected.and_then(|()| attempt(&environment, &mut journal)) {
+        Ok(result) => result,
+        Err(fault) => (refusal(&fault, &mut journal), LongResult::default()),
+    };
+    short.long_sha256 = write_long(&long, &mut journal);
+    let written = termination.map(|log| log.write(&short));
+    if let Ok(Err(error)) = written {
+        let text = format!("the termination message can't be written to {}: {error}", path.display());
+        journal.write(Event::Error { reason: None, code: None, text });
+    }
+    ExitCode::from(u8::try_from(short.reason.exit_code().as_i32()).unwrap_or(u8::MAX))
+}
+
+/// The agent has our uid. Not dumpable: it can't open our descriptors, memory or environment through /proc.
+/// A subreaper: what a tool leaves behind falls to us also where we aren't PID 1.
+fn protect() -> Result<(), Fault> {
+    let protected = prctl::set_dumpable(false).and_then(|()| prctl::set_child_subreaper(true));
+    protected.map_err(|error| {
+        Fault::new(Reason::AgentFault, format!("can't keep the agent away from the result: {error}"))
+    })
+}
+
+fn attempt(
+    environment: &Environment,
+    journal: &mut Journal<io::Stdout>,
+) -> Result<(ShortResult, LongResult), Fault> {
+    let settings = environment
+        .settings()
+        .map_err(|error| Fault::new(Reason::ConfigurationRefused, error.to_string()))?;
+    let run = Supervisor::start(&settings, journal)?.watch();
+    Ok(judge::result(run.observed, run.end, run.stop))
+}
+
+fn refusal(fault: &Fault, journal: &mut Journal<io::Stdout>) -> ShortResult {
+    let text = journal.redact(&fault.text);
+    journal.write(Event::Error { reason: Some(fault.reason), code: None, text: text.clone() });
+    ShortResult::without_verdict(fault.reason, text, Usage::default())
+}
+
+fn write_long(long: &LongResult, journal: &mut Journal<io::Stdout>) -> Option<String> {
+    if long.is_empty() {
+        return None;
+    }
+    let encoded = long.encode();
+    journal.forgive();
+    for line in &encoded.lines {
+        journal.write_line(line);
+    }
+    Some(encoded.sha256)
+}

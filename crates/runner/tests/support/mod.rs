@@ -1,0 +1,221 @@
+//! A pod in a temporary directory: the runner, a shell script as its engine, and what it left when it ended.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use punching_fist_protocol::{Event, Line, LongResult, Reason, ShortResult};
+use serde_json::Value;
+
+/// No test takes so long, unless something hangs.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub const RUNNING: &str = r#"echo '{"kind":"state","state":"running"}'"#;
+pub const FINISH: &str = r#"echo '{"kind":"finish","verdict":"Diagnosed","summary":"A typo.","confidence":"High","report":"The cause.","plan":"kubectl edit"}'
+echo '{"kind":"state","state":"finished"}'"#;
+
+/// What the runner is started in.
+pub struct Pod {
+    pub directory: tempfile::TempDir,
+    environment: Vec<(String, String)>,
+    wrapper: Vec<String>,
+}
+
+impl Pod {
+    /// A pod whose engine is this script.
+    pub fn new(script: &str) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        open_to_all(directory.path(), 0o755);
+        let path = |name: &str| directory.path().join(name);
+        fs::create_dir(path("bin")).expect("a directory");
+        fs::write(path("prompt"), "What is wrong with checkout?").expect("a prompt");
+        fs::write(path("termination-log"), "").expect("a termination log");
+        open_to_all(&path("termination-log"), 0o666);
+        fs::write(path("bin/punching-fist-agent"), format!("#!/bin/sh\n{script}\n")).expect("an engine");
+        open_to_all(&path("bin/punching-fist-agent"), 0o755);
+        let text = |path: PathBuf| path.to_str().expect("Unicode").to_owned();
+        let environment = [
+            ("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", text(path("bin")))),
+            ("PUNCHING_FIST_ENGINE", "sdk".to_owned()),
+            ("PUNCHING_FIST_PROMPT_FILE", text(path("prompt"))),
+            ("PUNCHING_FIST_TIMEOUT_SECONDS", "25".to_owned()),
+            ("PUNCHING_FIST_MAX_ITERATIONS", "10".to_owned()),
+            ("PUNCHING_FIST_GRACE_SECONDS", "2".to_owned()),
+            ("PUNCHING_FIST_TERMINATION_LOG", text(path("termination-log"))),
+            ("LLM_MODEL", "openai/scripted".to_owned()),
+            ("LLM_API_KEY", "the-key-of-the-model".to_owned()),
+        ];
+        let environment = environment.map(|(name, value)| (name.to_owned(), value)).to_vec();
+        Self { directory, environment, wrapper: Vec::new() }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.environment.retain(|(known, _)| known != name);
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The runner as process 1 of a PID namespace, without any capability, as a pod of the restricted profile has it.
+    pub fn with_runner_as_pid_1(mut self) -> Self {
+        let root = nix::unistd::geteuid().is_root();
+        let spaces: &[&str] = if root { &[] } else { &["--user", "--map-root-user"] };
+        let user: &[&str] = if root { &["--reuid=65532", "--regid=65532", "--clear-groups"] } else { &[] };
+        let unshare = ["/usr/bin/unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
+        let setpriv = ["setpriv", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"];
+        let words = unshare.iter().chain(spaces).chain(&setpriv).chain(user);
+        self.wrapper = words.map(|word| (*word).to_owned()).collect();
+        self
+    }
+
+    /// Starts the runner.
+    pub fn start(self) -> Running {
+        let runner = self.path("runner");
+        let placed =
+            Command::new(env!("CARGO_BIN_EXE_punching-fist-runner")).arg("place").arg(&runner).status();
+        assert!(placed.expect("the runner starts").success());
+        // Whoever started the tests may ignore SIGINT, as a shell's background job does; a container runtime doesn't.
+        let plain = ["/usr/bin/env", "--default-signal"].map(PathBuf::from);
+        let words = plain
+            .into_iter()
+            .chain(self.wrapper.iter().map(PathBuf::from))
+            .chain([runner, "run".into()])
+            .collect::<Vec<_>>();
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).env_clear().envs(self.environment.clone()).current_dir(&self.directory);
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the runner starts");
+        let stdout = BufReader::new(child.stdout.take().expect("piped"));
+        let mut stderr = child.stderr.take().expect("piped");
+        let stderr = std::thread::spawn(move || {
+            let mut text = String::new();
+            stderr.read_to_string(&mut text).map(|_| text).unwrap_or_default()
+        });
+        Running { pod: self, child, stdout, stderr, read: Vec::new(), started: Instant::now() }
+    }
+
+    /// Runs it to its end.
+    pub fn run(self) -> Ended {
+        self.start().wait()
+    }
+}
+
+fn open_to_all(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("our own file");
+}
+
+/// A runner at work.
+pub struct Running {
+    pod: Pod,
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    stderr: JoinHandle<String>,
+    read: Vec<u8>,
+    started: Instant,
+}
+
+impl Running {
+    pub fn pid(&self) -> nix::unistd::Pid {
+        nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).expect("a process id"))
+    }
+
+    /// Reads on until an event fits.
+    pub fn wait_for(&mut self, fits: impl Fn(&Event) -> bool) -> Event {
+        loop {
+            let start = self.read.len();
+            let read = self.stdout.read_until(b'\n', &mut self.read).expect("the runner prints");
+            assert!(
+                read > 0 && self.started.elapsed() < PATIENCE,
+                "no such event: {:?}",
+                String::from_utf8_lossy(&self.read)
+            );
+            let line = Line::parse(&String::from_utf8_lossy(&self.read[start..]));
+            if let Some(line) = line.filter(|line| fits(&line.event)) {
+                return line.event;
+            }
+        }
+    }
+
+    /// The first child of the process that we started: the runner, where `unshare` stands before it.
+    pub fn child_of_wrapper(&self) -> nix::unistd::Pid {
+        let pid = self.child.id();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("it runs");
+        nix::unistd::Pid::from_raw(children.trim().parse().expect("one child"))
+    }
+
+    /// Opens the engine's standard output, as a process outside of the runner's reach could hold it.
+    pub fn hold_the_engines_output(&self) -> fs::File {
+        let engine = fs::read_to_string(self.pod.path("pid")).expect("the engine wrote its process id");
+        let output = fs::OpenOptions::new().write(true).open(format!("/proc/{}/fd/1", engine.trim()));
+        output.expect("a pipe")
+    }
+
+    /// Lets an engine that waits for the file `go` go on.
+    pub fn let_go(&self) {
+        fs::write(self.pod.path("go"), "").expect("our own directory");
+    }
+
+    /// Waits for the end.
+    pub fn wait(mut self) -> Ended {
+        self.stdout.read_to_end(&mut self.read).expect("the runner prints");
+        let code = self.child.wait().expect("the runner ends").code();
+        let message = fs::read_to_string(self.pod.path("termination-log")).unwrap_or_default();
+        let stderr = self.stderr.join().expect("no panic");
+        Ended { pod: self.pod, code, log: self.read, message, stderr, took: self.started.elapsed() }
+    }
+}
+
+/// What a runner left.
+pub struct Ended {
+    pub pod: Pod,
+    pub code: Option<i32>,
+    pub log: Vec<u8>,
+    pub message: String,
+    pub stderr: String,
+    pub took: Duration,
+}
+
+impl Ended {
+    pub fn text(&self) -> String {
+        String::from_utf8(self.log.clone()).expect("the runner prints text")
+    }
+
+    /// Every line of the log, which all are JSON objects of limited length.
+    pub fn values(&self) -> Vec<Value> {
+        let value = |line: &str| {
+            assert!(line.len() <= punching_fist_protocol::LINE_MAX, "a line of {} bytes", line.len());
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+        };
+        self.text().lines().map(value).collect()
+    }
+
+    pub fn events(&self) -> Vec<Event> {
+        self.text().lines().filter_map(Line::parse).map(|line| line.event).collect()
+    }
+
+    pub fn short(&self) -> ShortResult {
+        let code = self.code.expect("an exit code");
+        ShortResult::from_message(&self.message, code)
+            .unwrap_or_else(|error| panic!("{error}: {:?}", self.message))
+    }
+
+    pub fn long(&self) -> Option<LongResult> {
+        LongResult::from_log(&self.log, self.short().long_sha256.as_deref()?)
+    }
+
+    /// Asserts how it ended, and that whoever reads the log alone sees it too.
+    pub fn ended_with(&self, code: i32, reason: Reason) -> ShortResult {
+        assert_eq!(self.code, Some(code), "{}\n{}", self.text(), self.stderr);
+        assert_eq!(self.stderr, "", "the runner has nothing to say on standard error");
+        let short = self.short();
+        assert_eq!(short.reason, reason, "{:?}", short.error);
+        short
+    }
+}
