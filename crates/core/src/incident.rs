@@ -4,12 +4,14 @@
 //! sees the same chain decides the same, and the name of a new task is the lock on being its next member.
 
 mod build;
+mod past;
 mod records;
 
 use jiff::Timestamp;
-use punching_fist_api::{Alert, AlertRecord, AlertState, AlertTask, Phase, reasons};
+use punching_fist_api::{AlertState, AlertTask, Phase};
 
-pub use records::{MAX_RECORDS, WebhookStatus, alerts_in_full, records};
+use past::Past;
+pub use records::{WebhookStatus, alerts_in_full, records};
 
 use crate::identity;
 use crate::notification::Notification;
@@ -68,8 +70,8 @@ impl<'a> Chain<'a> {
     pub fn of(tasks: impl IntoIterator<Item = &'a AlertTask> + Clone) -> Self {
         let stays = |task: &&AlertTask| task.metadata.deletion_timestamp.is_none();
         Self {
-            newest: tasks.clone().into_iter().filter(stays).max_by_key(position),
-            tail: tasks.into_iter().max_by_key(position),
+            newest: tasks.clone().into_iter().filter(stays).max_by_key(|task| position(task)),
+            tail: tasks.into_iter().max_by_key(|task| position(task)),
         }
     }
 
@@ -79,7 +81,7 @@ impl<'a> Chain<'a> {
     }
 }
 
-fn position<'a>(task: &&'a AlertTask) -> (i64, Option<Timestamp>, Option<&'a str>) {
+fn position(task: &AlertTask) -> (i64, Option<Timestamp>, Option<&str>) {
     let run = task.spec.identity.as_ref().map_or(0, |identity| identity.run);
     let created = task.metadata.creation_timestamp.as_ref().map(|time| time.0);
     (run, created, task.metadata.name.as_deref())
@@ -91,13 +93,16 @@ fn position<'a>(task: &&'a AlertTask) -> (i64, Option<Timestamp>, Option<&'a str
 /// counts the repeat. What is resolved never makes a task.
 pub fn decide(incident: &Incident<'_>, chain: &Chain<'_>, now: Timestamp) -> Decision {
     let Some(newest) = chain.newest else {
-        return match incident.notification.fires() {
-            true => Decision::Create(Box::new(build::first(incident, chain))),
-            false => Decision::Nothing,
-        };
+        if !incident.notification.fires() {
+            return Decision::Nothing;
+        }
+        return Decision::Create(Box::new(build::first(incident, chain)));
     };
-    if !is_open(newest) && has_new_work(newest, incident.notification) {
-        return Decision::Successor(Box::new(build::next(incident, chain, newest)));
+    if !is_open(newest) {
+        let past = Past::of(newest);
+        if incident.notification.firing().any(|alert| past.is_new(alert)) {
+            return Decision::Successor(Box::new(build::next(incident, chain, newest, &past)));
+        }
     }
     match WebhookStatus::of(newest).merged(incident.notification, now) {
         Some(status) => Decision::Merge(Box::new(status)),
@@ -113,10 +118,8 @@ pub fn follow_up(finished: &AlertTask) -> Option<AlertTask> {
     if is_open(finished) || finished.metadata.deletion_timestamp.is_some() {
         return None;
     }
-    let records = records(finished);
-    let late =
-        records.iter().skip(handled(finished, &records)).any(|record| record.state == AlertState::Firing);
-    if late { build::after(finished) } else { None }
+    let past = Past::of(finished);
+    if past.left_open() { build::after(finished, &past) } else { None }
 }
 
 /// Whether the run of a task is still to come or under way.
@@ -131,53 +134,6 @@ pub fn is_firing(task: &AlertTask) -> bool {
 
 fn phase(task: &AlertTask) -> Option<Phase> {
     task.status.as_ref()?.task.phase
-}
-
-fn ended_with(task: &AlertTask, reason: &str) -> bool {
-    task.status.as_ref().and_then(|status| status.task.reason.as_deref()) == Some(reason)
-}
-
-/// A fault is no answer; a person's cancel is one, and so is the end of the alerts.
-fn ended_by_fault(task: &AlertTask) -> bool {
-    let answered = ended_with(task, reasons::CANCELLED) || ended_with(task, reasons::ALERT_RESOLVED);
-    phase(task) == Some(Phase::Failed) && !answered
-}
-
-/// How many of the records the run was about, or were closed with it.
-fn handled(task: &AlertTask, records: &[AlertRecord]) -> usize {
-    if ended_with(task, reasons::ALERT_RESOLVED) {
-        // Stopped or never started because nothing fired: what fires now was never looked at.
-        return 0;
-    }
-    let prompted = task.status.as_ref().and_then(|status| status.prompted_alerts);
-    prompted.and_then(|count| usize::try_from(count).ok()).unwrap_or(records.len())
-}
-
-fn has_new_work(finished: &AlertTask, notification: &Notification) -> bool {
-    if ended_by_fault(finished) {
-        return notification.fires();
-    }
-    let records = records(finished);
-    let handled = handled(finished, &records);
-    // Past what a status can hold, an unknown alert may well be known: else each repeat would make a task.
-    let overflowed = WebhookStatus::of(finished).truncated_alerts > 0;
-    notification.firing().any(|alert| match position_of(&records, alert) {
-        None => !overflowed,
-        Some(index) => index >= handled || came_back(alert, &records[index]),
-    })
-}
-
-fn position_of(records: &[AlertRecord], alert: &Alert) -> Option<usize> {
-    records.iter().position(|record| record.fingerprint == alert.fingerprint)
-}
-
-/// It stopped and fires again. Alertmanager keeps the earliest start while an alert goes on, so an earlier one is the
-/// same episode.
-fn came_back(alert: &Alert, record: &AlertRecord) -> bool {
-    match (&alert.starts_at, &record.starts_at) {
-        (Some(new), Some(known)) => new.0 > known.0,
-        _ => false,
-    }
 }
 
 #[cfg(test)]

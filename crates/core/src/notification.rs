@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use punching_fist_api::{Alert, AlertState};
 use sha2::{Digest, Sha256};
 
-pub use cut::{MAX_BYTES, MAX_SPEC_ALERTS};
+pub use cut::{MAX_BYTES, MAX_KNOWN_ALERTS, MAX_SPEC_ALERTS};
 pub(crate) use cut::{bytes, cut_joined, facts, summary};
 
 /// Longest fingerprint that an object holds. A longer one is replaced by its hash: cut, two could become one.

@@ -3,9 +3,10 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use punching_fist_api::{
-    self as api, AlertState, AlertTask, AlertTaskSpec, Identity, OnResolved, RouteRef, TaskSpec, names,
+    self as api, Alert, AlertState, AlertTask, AlertTaskSpec, Identity, OnResolved, RouteRef, TaskSpec, names,
 };
 
+use super::past::Past;
 use super::{Chain, Incident, alerts_in_full};
 use crate::identity::{self, Newest};
 use crate::notification::{Notification, facts, summary};
@@ -39,26 +40,27 @@ impl<'a> Origin<'a> {
 
 /// The first task of an incident, or the first since all others are being deleted.
 pub(super) fn first(incident: &Incident<'_>, chain: &Chain<'_>) -> AlertTask {
-    task(&Origin::of(incident, chain), incident.notification)
+    task(&Origin::of(incident, chain), incident.notification, |_| true)
 }
 
 /// The task that follows `newest`. If the sender left alerts out, those that are known to fire come along: their end
 /// will be told to the newest task alone.
-pub(super) fn next(incident: &Incident<'_>, chain: &Chain<'_>, newest: &AlertTask) -> AlertTask {
+pub(super) fn next(incident: &Incident<'_>, chain: &Chain<'_>, newest: &AlertTask, past: &Past) -> AlertTask {
     let origin = Origin::of(incident, chain);
+    let is_new = |alert: &Alert| past.is_new(alert);
     if incident.notification.truncated_alerts == 0 {
-        return task(&origin, incident.notification);
+        return task(&origin, incident.notification, is_new);
     }
     let mut alerts = incident.notification.alerts.clone();
     let is_named =
         |fingerprint: &str| incident.notification.alerts.iter().any(|alert| alert.fingerprint == fingerprint);
     let known = alerts_in_full(newest).into_iter();
     alerts.extend(known.filter(|alert| alert.status == AlertState::Firing && !is_named(&alert.fingerprint)));
-    task(&origin, &incident.notification.with_alerts(alerts))
+    task(&origin, &incident.notification.with_alerts(alerts), is_new)
 }
 
 /// The task that follows `finished` for what still fires in it; none if it has no identity.
-pub(super) fn after(finished: &AlertTask) -> Option<AlertTask> {
+pub(super) fn after(finished: &AlertTask, past: &Past) -> Option<AlertTask> {
     let identity = finished.spec.identity.as_ref()?;
     let origin = Origin {
         namespace: finished.metadata.namespace.as_deref(),
@@ -69,7 +71,7 @@ pub(super) fn after(finished: &AlertTask) -> Option<AlertTask> {
         tail: Some(finished),
         previous: Some(finished),
     };
-    Some(task(&origin, &still_firing(finished)))
+    Some(task(&origin, &still_firing(finished), |alert| past.joined_late(alert)))
 }
 
 fn still_firing(task: &AlertTask) -> Notification {
@@ -81,6 +83,7 @@ fn still_firing(task: &AlertTask) -> Notification {
         common_labels,
         common_annotations,
         alerts: _,
+        further_alerts: _,
         truncated_alerts: _,
         external_url,
     } = task.spec.notification.clone();
@@ -99,7 +102,7 @@ fn still_firing(task: &AlertTask) -> Notification {
     }
 }
 
-fn task(origin: &Origin<'_>, notification: &Notification) -> AlertTask {
+fn task(origin: &Origin<'_>, notification: &Notification, is_new: impl Fn(&Alert) -> bool) -> AlertTask {
     let previous = origin.previous.map(|task| &task.spec);
     let shown = |label, known: fn(&AlertTaskSpec) -> &Option<String>| {
         summary(notification, label).or_else(|| previous.and_then(|spec| known(spec).clone()))
@@ -112,7 +115,7 @@ fn task(origin: &Origin<'_>, notification: &Notification) -> AlertTask {
             cancel: false,
             alert_name: shown("alertname", |spec| &spec.alert_name),
             severity: shown("severity", |spec| &spec.severity),
-            notification: facts(notification),
+            notification: facts(notification, is_new),
             identity: Some(identity(origin)),
             route: origin.route.clone(),
             on_resolved: origin.on_resolved,

@@ -4,13 +4,11 @@ use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use punching_fist_api::{Alert, AlertRecord, AlertState, AlertTask};
+use punching_fist_api::{self as api, Alert, AlertRecord, AlertState, AlertTask};
 use serde::Serialize;
 
-use crate::notification::{self, Notification, bytes, cut_joined, fires};
+use crate::notification::{self, MAX_KNOWN_ALERTS, Notification, bytes, cut_joined, fires};
 
-/// Most alerts that a status knows.
-pub const MAX_RECORDS: usize = 500;
 /// Most of them with labels and annotations.
 const MAX_IN_FULL: usize = 50;
 /// Most bytes of all records, as JSON.
@@ -115,7 +113,7 @@ impl Ledger {
         let full = record(alert, labels, annotations);
         let full_fits = self.in_full < MAX_IN_FULL && self.bytes + weight(&full) <= MAX_BYTES_IN_FULL;
         let entry = if full_fits { full } else { bare };
-        if records.len() == MAX_RECORDS || self.bytes + weight(&entry) > MAX_BYTES {
+        if records.len() == MAX_KNOWN_ALERTS || self.bytes + weight(&entry) > MAX_BYTES {
             self.left_out += 1;
             return;
         }
@@ -171,11 +169,19 @@ fn state(fires: bool) -> AlertState {
 pub fn records(task: &AlertTask) -> Vec<AlertRecord> {
     match &task.status {
         Some(status) if !status.alerts.is_empty() => status.alerts.clone(),
-        _ => {
-            let distinct = notification::distinct(task.spec.notification.alerts.iter().cloned());
-            distinct.iter().map(|alert| record(alert, BTreeMap::new(), BTreeMap::new())).collect()
-        }
+        _ => told(&task.spec.notification),
     }
+}
+
+fn told(notification: &api::Notification) -> Vec<AlertRecord> {
+    let further = notification.further_alerts.iter().map(|alert| Alert {
+        fingerprint: alert.fingerprint.clone(),
+        status: alert.status,
+        starts_at: alert.starts_at.clone(),
+        ..Alert::default()
+    });
+    let distinct = notification::distinct(notification.alerts.iter().cloned().chain(further));
+    distinct.iter().map(|alert| record(alert, BTreeMap::new(), BTreeMap::new())).collect()
 }
 
 /// Each alert of the task as it stands now, with all that is held of it in spec and status.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use punching_fist_api::{self as api, Alert, AlertState};
+use punching_fist_api::{self as api, Alert, AlertState, FurtherAlert};
 use serde::Serialize;
 
 use super::{Notification, fires};
@@ -10,6 +10,8 @@ use crate::text::{MARKER, cut};
 
 /// Most alerts that a spec holds.
 pub const MAX_SPEC_ALERTS: usize = 50;
+/// Most alerts that a spec knows of: the others only by what identifies them.
+pub const MAX_KNOWN_ALERTS: usize = 500;
 /// Most bytes that the notification takes in a spec, as JSON. etcd takes 1.5 MiB for the whole object, status included.
 pub const MAX_BYTES: usize = 224 * 1024;
 
@@ -35,7 +37,7 @@ struct Limits {
 
 /// From generous to what always fits; the first under which all of it fits is taken.
 const LADDER: [Limits; 5] = [
-    Limits { entries: 128, name: 256, label: 1024, annotation: 16_384, url: 4096 },
+    Limits { entries: 128, name: 256, label: 1024, annotation: 8192, url: 4096 },
     Limits { entries: 128, name: 256, label: 1024, annotation: 2048, url: 1024 },
     Limits { entries: 64, name: 128, label: 384, annotation: 512, url: 512 },
     Limits { entries: 32, name: 64, label: 128, annotation: 128, url: 128 },
@@ -45,13 +47,15 @@ const LADDER: [Limits; 5] = [
 /// What a record of an alert that joined later may take.
 const JOINED: Limits = Limits { entries: 32, name: 128, label: 256, annotation: 1024, url: 0 };
 
-/// The notification for a spec. Alerts that fire come first, so that a cut never prefers one that is over.
-pub(crate) fn facts(notification: &Notification) -> api::Notification {
+/// The notification for a spec. Alerts that are new come first, then the others that fire, then those that are over: so
+/// what is cut is never what the task is made for.
+pub(crate) fn facts(notification: &Notification, is_new: impl Fn(&Alert) -> bool) -> api::Notification {
     let mut alerts: Vec<&Alert> = notification.alerts.iter().collect();
-    alerts.sort_by_key(|alert| !fires(alert));
+    alerts.sort_by_cached_key(|alert| (!fires(alert), !is_new(alert)));
+    alerts.truncate(MAX_KNOWN_ALERTS);
     let mut held = alerts.len().min(MAX_SPEC_ALERTS);
     for limits in LADDER {
-        let facts = facts_within(notification, &alerts[..held], limits);
+        let facts = facts_within(notification, &alerts, held, limits);
         if bytes(&facts) <= MAX_BYTES {
             return facts;
         }
@@ -59,7 +63,7 @@ pub(crate) fn facts(notification: &Notification) -> api::Notification {
     // Only text that JSON has to escape throughout comes here.
     loop {
         held = (held / 2).max(1);
-        let facts = facts_within(notification, &alerts[..held], LADDER[LADDER.len() - 1]);
+        let facts = facts_within(notification, &alerts, held, LADDER[LADDER.len() - 1]);
         if held == 1 || bytes(&facts) <= MAX_BYTES {
             return facts;
         }
@@ -79,7 +83,13 @@ pub(crate) fn summary(notification: &Notification, label: &str) -> Option<String
     value.filter(|value| !value.is_empty()).map(|value| cut(value, MAX_SUMMARY))
 }
 
-fn facts_within(notification: &Notification, held: &[&Alert], limits: Limits) -> api::Notification {
+fn facts_within(
+    notification: &Notification,
+    alerts: &[&Alert],
+    held: usize,
+    limits: Limits,
+) -> api::Notification {
+    let (held, further) = alerts.split_at(held);
     let left_out = notification.alerts.len() - held.len();
     let truncated = notification.truncated_alerts.saturating_add(left_out as u64);
     api::Notification {
@@ -90,6 +100,7 @@ fn facts_within(notification: &Notification, held: &[&Alert], limits: Limits) ->
         common_labels: cut_map(&notification.common_labels, limits, limits.label),
         common_annotations: cut_map(&notification.common_annotations, limits, limits.annotation),
         alerts: held.iter().map(|alert| cut_alert(alert, limits)).collect(),
+        further_alerts: further.iter().map(|alert| bare(alert)).collect(),
         truncated_alerts: i64::try_from(truncated).unwrap_or(i64::MAX),
         external_url: notification.external_url.as_deref().map(|url| cut(url, MAX_EXTERNAL_URL)),
     }
@@ -105,6 +116,11 @@ fn cut_alert(alert: &Alert, limits: Limits) -> Alert {
         ends_at: alert.ends_at.clone(),
         generator_url: alert.generator_url.as_deref().map(|url| cut(url, limits.url)),
     }
+}
+
+fn bare(alert: &Alert) -> FurtherAlert {
+    let Alert { fingerprint, status, starts_at, .. } = alert;
+    FurtherAlert { fingerprint: fingerprint.clone(), status: *status, starts_at: starts_at.clone() }
 }
 
 fn cut_map(map: &BTreeMap<String, String>, limits: Limits, value: usize) -> BTreeMap<String, String> {

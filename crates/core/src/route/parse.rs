@@ -1,7 +1,7 @@
 //! The grammar of matchers: Alertmanager's of 0.27 and later (UTF-8 names, quotes), and the older one's readings of what
 //! that refuses and people write: `name=` for empty, and backslashes that escape nothing, as in `"10\.0\..*"`.
 
-use std::str::CharIndices;
+use std::str::Chars;
 
 use super::matcher::Problem;
 
@@ -19,7 +19,7 @@ pub(super) fn terms(text: &str) -> Result<Vec<Term>, Problem> {
     let mut cursor = Cursor { text, at: 0 };
     let braced = cursor.take("{");
     let mut terms = Vec::new();
-    while !cursor.at_end() && !(braced && cursor.sees("}")) {
+    while !(cursor.at_end() || braced && cursor.sees("}")) {
         terms.push(term(&mut cursor)?);
         if !cursor.take(",") {
             break;
@@ -107,24 +107,20 @@ fn closing_quote(text: &str) -> Option<usize> {
 
 /// With all of Go's escapes if every one is one of them, else only with `\n`, `\"` and `\\`.
 fn unquote(text: &str) -> String {
-    unescape(text, go_escape).or_else(|| unescape(text, classic_escape)).unwrap_or_else(|| text.to_owned())
+    go_unescaped(text).unwrap_or_else(|| classic_unescaped(text))
 }
 
-fn unescape(text: &str, escape: fn(&mut CharIndices<'_>, &mut String) -> Option<()>) -> Option<String> {
+fn go_unescaped(text: &str) -> Option<String> {
     let mut plain = String::with_capacity(text.len());
-    let mut chars = text.char_indices();
-    while let Some((_, c)) = chars.next() {
-        if c == '\\' {
-            escape(&mut chars, &mut plain)?;
-        } else {
-            plain.push(c);
-        }
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        plain.push(if c == '\\' { go_escape(&mut chars)? } else { c });
     }
     Some(plain)
 }
 
-fn go_escape(chars: &mut CharIndices<'_>, plain: &mut String) -> Option<()> {
-    let c = match chars.next()?.1 {
+fn go_escape(chars: &mut Chars<'_>) -> Option<char> {
+    Some(match chars.next()? {
         'a' => '\u{7}',
         'b' => '\u{8}',
         'f' => '\u{c}',
@@ -138,25 +134,30 @@ fn go_escape(chars: &mut CharIndices<'_>, plain: &mut String) -> Option<()> {
         'u' => hex_digits(chars, 4)?,
         'U' => hex_digits(chars, 8)?,
         _ => return None,
-    };
-    plain.push(c);
-    Some(())
+    })
 }
 
-fn hex_digits(chars: &mut CharIndices<'_>, count: usize) -> Option<char> {
-    let digits: String = chars.by_ref().take(count).map(|(_, c)| c).collect();
+fn hex_digits(chars: &mut Chars<'_>, count: usize) -> Option<char> {
+    let digits: String = chars.take(count).collect();
     let number = (digits.len() == count).then(|| u32::from_str_radix(&digits, 16).ok())??;
     char::from_u32(number)
 }
 
-fn classic_escape(chars: &mut CharIndices<'_>, plain: &mut String) -> Option<()> {
-    match chars.next() {
-        Some((_, 'n')) => plain.push('\n'),
-        Some((_, c @ ('"' | '\\'))) => plain.push(c),
-        Some((_, c)) => plain.extend(['\\', c]),
-        None => plain.push('\\'),
+fn classic_unescaped(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match (c, chars.clone().next()) {
+            ('\\', Some('n')) => plain.push('\n'),
+            ('\\', Some(escaped @ ('"' | '\\'))) => plain.push(escaped),
+            _ => {
+                plain.push(c);
+                continue;
+            }
+        }
+        chars.next();
     }
-    Some(())
+    plain
 }
 
 #[cfg(test)]
