@@ -4,17 +4,12 @@
 use std::fmt;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::{Api, Client, CustomResourceExt, ResourceExt};
-use punching_fist_api::{AlertTask, MaintenanceTask, names};
+use kube::{Api, Client, ResourceExt};
+use punching_fist_api::{crds, names};
 use serde_json::Value;
 
 /// How many missing fields a message names.
 const NAMED: usize = 3;
-
-/// Ours, in the order in which they are printed.
-pub fn ours() -> [CustomResourceDefinition; 2] {
-    [AlertTask::crd(), MaintenanceTask::crd()]
-}
 
 /// They can't be printed.
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +18,7 @@ pub struct PrintError(#[from] serde_saphyr::ser::Error);
 
 /// Prints them as YAML documents.
 pub fn print() -> Result<(), PrintError> {
-    for definition in ours() {
+    for definition in crds() {
         // Through a JSON value, whose keys are sorted: the output doesn't change with the order of fields in a type.
         let definition = serde_json::to_value(definition).unwrap_or_default();
         println!("---\n{}", serde_saphyr::to_string(&definition)?.trim_end());
@@ -76,7 +71,7 @@ impl fmt::Display for Fields {
 /// Whether the cluster has every definition, and knows every field of ours. Newer ones, that know more, are fine.
 pub async fn check(client: &Client) -> Result<(), CrdError> {
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
-    for ours in ours() {
+    for ours in crds() {
         let name = ours.name_any();
         let theirs = api.get_opt(&name).await.map_err(CrdError::Unreachable)?;
         compare(&ours, &theirs.ok_or(CrdError::Missing(name))?)?;
@@ -131,9 +126,13 @@ mod tests {
 
     use super::*;
 
+    fn ours() -> CustomResourceDefinition {
+        crds().into_iter().find(|definition| definition.spec.names.kind == "MaintenanceTask").unwrap()
+    }
+
     /// Ours as the API server shows it once it is in use, changed by `change`.
     fn served(change: impl FnOnce(&mut Value)) -> CustomResourceDefinition {
-        let mut value = serde_json::to_value(MaintenanceTask::crd()).unwrap();
+        let mut value = serde_json::to_value(ours()).unwrap();
         let condition = json!({"type": "Established", "status": "True"});
         value["status"] = json!({"conditions": [condition], "acceptedNames": {"kind": "", "plural": ""}, "storedVersions": []});
         change(&mut value);
@@ -141,19 +140,19 @@ mod tests {
     }
 
     fn message(change: impl FnOnce(&mut Value)) -> String {
-        compare(&MaintenanceTask::crd(), &served(change)).unwrap_err().to_string()
+        compare(&ours(), &served(change)).unwrap_err().to_string()
     }
 
     const SCHEMA: &str = "/spec/versions/0/schema/openAPIV3Schema";
 
     #[test]
     fn equal_and_newer_ones_are_fine() {
-        compare(&MaintenanceTask::crd(), &served(|_| {})).unwrap();
+        compare(&ours(), &served(|_| {})).unwrap();
         let newer = served(|value| {
             let spec = value.pointer_mut(&format!("{SCHEMA}/properties/spec/properties")).unwrap();
             spec["schedule"] = json!({"type": "string"});
         });
-        compare(&MaintenanceTask::crd(), &newer).unwrap();
+        compare(&ours(), &newer).unwrap();
     }
 
     #[test]
@@ -193,7 +192,7 @@ mod tests {
 
     #[test]
     fn what_is_printed_reads_as_ours() {
-        for definition in ours() {
+        for definition in crds() {
             let definition = serde_json::to_value(definition).unwrap();
             let text = serde_saphyr::to_string(&definition).unwrap();
             assert_eq!(serde_yaml::from_str::<Value>(&text).unwrap(), definition);

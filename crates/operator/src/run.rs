@@ -105,7 +105,7 @@ async fn start(config: Config, place: Place) -> Result<(), RunError> {
     info!(version = env!("CARGO_PKG_VERSION"), ?place, webhook = %webhook.local_addr()?, probes = %probes.local_addr()?, "starting");
 
     let health = Arc::new(Health::new(&["cluster", "process"]));
-    let parts = Parts { client: client.clone(), config: Arc::new(config), registry: registry.clone() };
+    let parts = Parts::new(client.clone(), config, place.replica.clone(), &registry)?;
     let replica = Replica {
         election: LeaderElection::new(client.clone(), &place.namespace, LEASE, &place.replica),
         metrics,

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use punching_fist_api::EnvVar;
 use punching_fist_core::profile::{AgentProfile, Settings};
+use punching_fist_core::route::Matcher;
 
 use super::file::{self, File, HttpConfig};
 use super::{Authentication, Config, Problem, Problems, limits, locate};
@@ -108,6 +109,11 @@ impl Check<'_> {
     fn route(&mut self, file: &File) {
         let route = &file.default_route;
         self.require(is_dns_label(&route.namespace), "defaultRoute.namespace", not_a_label(&route.namespace));
+        for (index, matcher) in route.matchers.iter().enumerate() {
+            if let Err(error) = Matcher::parse(matcher) {
+                self.refuse(&format!("defaultRoute.match[{index}]"), error);
+            }
+        }
         for (path, message) in limits::refused("defaultRoute", &route.clone().into_spec()) {
             self.refuse(&path, message);
         }

@@ -5,15 +5,11 @@ use std::path::PathBuf;
 
 use punching_fist_api::{AlertRouteSpec, OnResolved, TaskSpec, names};
 use punching_fist_core::profile::AgentProfile;
+use punching_fist_core::route::DEFAULT_MATCHERS;
 use serde::Deserialize;
 
 /// Model of the default profile, as LiteLLM names it.
 pub const DEFAULT_MODEL: &str = "anthropic/claude-sonnet-5-5";
-
-/// What asks for nothing: alerts that fire by design or for information only, and our own, as a task that fails would
-/// make a task that fails.
-const DEFAULT_EXCLUSIONS: [&str; 2] =
-    [r#"alertname!~"Watchdog|InfoInhibitor|PunchingFist.*""#, r#"severity!~"none|info""#];
 
 /// The whole file.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
@@ -104,7 +100,7 @@ impl std::fmt::Debug for HttpConfig {
 pub struct DefaultRoute {
     /// Namespace of the tasks, and so of the agents.
     pub namespace: String,
-    /// See `AlertRouteSpec::matchers`; what asks for nothing is left out by default.
+    /// See `AlertRouteSpec::matchers`; by default what asks for nothing is left out.
     #[serde(rename = "match")]
     pub matchers: Vec<String>,
     /// See `AlertRouteSpec::on_resolved`.
@@ -117,7 +113,7 @@ impl Default for DefaultRoute {
     fn default() -> Self {
         Self {
             namespace: "punching-fist-agents".to_owned(),
-            matchers: DEFAULT_EXCLUSIONS.map(str::to_owned).to_vec(),
+            matchers: DEFAULT_MATCHERS.map(str::to_owned).to_vec(),
             on_resolved: OnResolved::default(),
             template: TaskSpec::default(),
         }

@@ -194,6 +194,7 @@ fn what_cannot_work_is_refused_with_what_would() {
             "defaultRoute: {template: {maxRetries: 11}}",
             "defaultRoute.template.maxRetries: is 11, must be from 0 to 10",
         ),
+        ("defaultRoute: {match: [a=b, 'severity']}", "config.yaml:1: defaultRoute.match[1]: "),
         ("defaultRoute: {template: {prompt: ''}}", "defaultRoute.template.prompt: must not be empty"),
         (
             "defaultRoute: {template: {prompt: '{{ a'}}",
