@@ -27,7 +27,6 @@ const OF_PODS: [&str; 2] = ["Deployment", "Service"];
 pub struct Builder {
     directory: Option<PathBuf>,
     existing: bool,
-    node: bool,
     operator: bool,
     agent: bool,
     model_key: String,
@@ -60,13 +59,6 @@ impl Builder {
     #[must_use]
     pub fn existing(mut self, existing: bool) -> Self {
         self.existing = existing;
-        self
-    }
-
-    /// Without a node nothing runs.
-    #[must_use]
-    pub fn node(mut self, node: bool) -> Self {
-        self.node = node;
         self
     }
 
@@ -172,7 +164,6 @@ impl Ground {
         Builder {
             directory: None,
             existing: false,
-            node: true,
             operator: true,
             agent: false,
             model_key: "scripted".to_owned(),

@@ -5,6 +5,8 @@ use std::env;
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
+use punching_fist_node::process::Nursery;
+
 use crate::cluster::on_path;
 use crate::python::{self, Environment};
 use crate::{Binaries, Cache, Error, loopback, toolchain};
@@ -65,6 +67,22 @@ impl Needs {
         }
         missing.extend(self.addresses.iter().filter_map(taken));
         if missing.is_empty() { Ok(()) } else { Err(Error::Prerequisites(missing)) }
+    }
+
+    /// Builds, where the user can watch it, what is not in the cache.
+    ///
+    /// # Errors
+    /// A build failed.
+    pub async fn build(&self, nursery: &Nursery, cache: &Cache) -> Result<(), Error> {
+        for part in &self.parts {
+            match part {
+                Part::ControlPlane => drop(Binaries::get(nursery, cache).await?),
+                Part::Alertmanager => drop(toolchain::alertmanager(nursery, cache).await?),
+                Part::Agent => drop(Environment::get(nursery, cache).await?),
+                Part::Node => {}
+            }
+        }
+        Ok(())
     }
 
     fn has(&self, part: Part) -> bool {

@@ -93,11 +93,12 @@ fn key(pins: &str, python: &Python) -> Key {
 async fn install(nursery: &Nursery, python: &Python, lock: &Path, dir: &Path) -> Result<(), Error> {
     let what = "Installing the agent's Python packages";
     let mut make = tied("sh");
-    // Byte code is made now, with the paths of its later place: at run time other users can't write here.
+    // Byte code is made now: at run time other users can't write here. Some packages carry files for older Pythons, which
+    // don't compile and are never imported.
     make.arg("-ec").arg(
         r#""$1" -m venv "$2"
-        "$2/bin/python" -m pip install --disable-pip-version-check --no-input --no-compile --require-hashes --only-binary=:all: -r "$3" >&2
-        "$2/bin/python" -m compileall -q -j 0 -s "$2" "$2/lib" >&2"#,
+        "$2/bin/python" -m pip install --disable-pip-version-check --no-input --no-compile --require-hashes --prefer-binary -r "$3" >&2
+        "$2/bin/python" -m compileall -qq -j 0 "$2/lib" >&2 || :"#,
     );
     make.arg("install").arg(&python.interpreter).arg(dir).arg(lock);
     build(what, INSTALL_ESTIMATE, nursery, make).await

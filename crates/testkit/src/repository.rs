@@ -37,7 +37,8 @@ impl Programs {
         if !cfg!(debug_assertions) {
             command.arg("--release");
         }
-        command.current_dir(root()).stdin(Stdio::null());
+        // A test program may have heard this word from `cargo xtask test`; the compiler shall not.
+        command.current_dir(root()).stdin(Stdio::null()).env_remove("RUSTC_BOOTSTRAP");
         let refused = |source| Error::Spawn { name: what.to_owned(), source };
         let mut child = nursery.spawn(command).await.map_err(refused)?;
         if !child.wait().await.map_err(refused)?.success() {

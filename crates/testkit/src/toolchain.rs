@@ -134,7 +134,7 @@ fn go(dir: &Path) -> Command {
     command
 }
 
-/// Runs `command`, showing `what` it does and how many modules and packages it has got through.
+/// Runs `command`, showing `what` it does and how many packages it has got through.
 pub(crate) async fn build(
     what: &str,
     estimate: Duration,
@@ -168,29 +168,29 @@ async fn follow(output: impl AsyncRead + Unpin, progress: &Progress) -> String {
     text
 }
 
-/// How far Go is, from what `go build -v` says.
+/// How far a build is, from what `go build -v` and pip say.
 #[derive(Default)]
 struct Counts {
-    modules: usize,
-    packages: usize,
+    downloaded: usize,
+    compiled: usize,
 }
 
 impl Counts {
     fn add(&mut self, line: &str) {
-        if line.starts_with("go: downloading ") {
-            self.modules += 1;
+        if line.starts_with("go: downloading ") || line.starts_with("Collecting ") {
+            self.downloaded += 1;
         } else if line.contains('/') && !line.contains(' ') {
-            self.packages += 1;
+            self.compiled += 1;
         }
     }
 }
 
 impl std::fmt::Display for Counts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match (self.modules, self.packages) {
+        match (self.downloaded, self.compiled) {
             (0, 0) => Ok(()),
-            (modules, 0) => write!(f, "{modules} modules downloaded"),
-            (_, packages) => write!(f, "{packages} packages compiled"),
+            (downloaded, 0) => write!(f, "{downloaded} packages downloaded"),
+            (_, compiled) => write!(f, "{compiled} packages compiled"),
         }
     }
 }
@@ -200,10 +200,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_go_says_is_counted() {
+    fn what_is_said_is_counted() {
         for (lines, expected) in [
             (&[][..], ""),
-            (&["go: downloading a v1", "go: downloading b v1"], "2 modules downloaded"),
+            (&["go: downloading a v1", "go: downloading b v1"], "2 packages downloaded"),
+            (&["Collecting a==1 (from -r b/c)"], "1 packages downloaded"),
             (
                 &["go: downloading a v1", "k8s.io/api/core/v1", "net/http", "x.go:3: broken"],
                 "2 packages compiled",

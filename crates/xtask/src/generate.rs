@@ -33,8 +33,16 @@ struct Generated {
 
 /// Writes the files, or compares them.
 pub fn run(arguments: &Arguments) -> Outcome {
-    let files = files()?;
-    if arguments.check { check(&files) } else { write(&files) }
+    if arguments.check {
+        check_all()?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    write(&files()?)
+}
+
+/// Compares all files with what would be written.
+pub fn check_all() -> Result<(), Box<dyn Error>> {
+    check(&files()?)
 }
 
 fn files() -> Result<Vec<Generated>, Box<dyn Error>> {
@@ -64,7 +72,7 @@ fn write(files: &[Generated]) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-fn check(files: &[Generated]) -> Outcome {
+fn check(files: &[Generated]) -> Result<(), Box<dyn Error>> {
     let mut differing = Vec::new();
     for file in files {
         let found = fs::read_to_string(repository::root().join(&file.path)).unwrap_or_default();
@@ -73,7 +81,7 @@ fn check(files: &[Generated]) -> Outcome {
         }
     }
     if differing.is_empty() {
-        return Ok(ExitCode::SUCCESS);
+        return Ok(());
     }
     Err(format!("not what the code makes: {}; run `cargo xtask generate`", differing.join(", ")).into())
 }

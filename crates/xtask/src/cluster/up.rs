@@ -10,9 +10,8 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use punching_fist_testkit::prerequisites::{Needs, Part};
-use punching_fist_testkit::python::Environment;
 use punching_fist_testkit::repository::Programs;
-use punching_fist_testkit::{Binaries, Cache, Nursery, process, toolchain};
+use punching_fist_testkit::{Cache, Nursery, process};
 
 use super::state::{self, Phase, State};
 use crate::Outcome;
@@ -78,31 +77,15 @@ pub async fn run(arguments: &Arguments) -> Outcome {
     let cache = Cache::of_user();
     let needs = arguments.needs();
     needs.check(&cache).await?;
-    build(arguments, &needs, &cache).await?;
+    // Here, where the user can watch it, and not in the background.
+    let nursery = Nursery::start()?;
+    Programs::build(&nursery, !arguments.no_operator).await?;
+    needs.build(&nursery, &cache).await?;
     eprintln!("Starting the cluster.");
     let holder = start_holder(arguments)?;
     wait(Some(holder)).await?;
     print_next();
     Ok(ExitCode::SUCCESS)
-}
-
-/// Builds here what the process in the background would build unseen.
-async fn build(
-    arguments: &Arguments,
-    needs: &Needs,
-    cache: &Cache,
-) -> Result<(), Box<dyn std::error::Error>> {
-    let nursery = Nursery::start()?;
-    Programs::build(&nursery, !arguments.no_operator).await?;
-    for part in &needs.parts {
-        match part {
-            Part::ControlPlane => drop(Binaries::get(&nursery, cache).await?),
-            Part::Alertmanager => drop(toolchain::alertmanager(&nursery, cache).await?),
-            Part::Agent => drop(Environment::get(&nursery, cache).await?),
-            Part::Node => {}
-        }
-    }
-    Ok(())
 }
 
 fn start_holder(arguments: &Arguments) -> std::io::Result<Child> {

@@ -1,0 +1,41 @@
+# The daily commands. Everything is a `cargo xtask`; these are the short names. `just` alone lists them.
+
+[private]
+default:
+    @just --list --unsorted
+
+# A real alert becomes an agent's Job, on a cluster of its own, until Ctrl-C
+demo *arguments:
+    cargo xtask demo {{ arguments }}
+
+# Everything that CI runs
+test *arguments:
+    cargo xtask test {{ arguments }}
+
+# Write the files that are made from code: crds/*.yaml
+generate *arguments:
+    cargo xtask generate {{ arguments }}
+
+# Clippy, as strict as CI
+lint:
+    cargo clippy --workspace --all-targets -- -D warnings
+
+# Format everything
+fmt:
+    cargo fmt --all
+
+# A cluster in the background: control plane, node, kinds, operator
+cluster-up *arguments:
+    cargo xtask cluster up {{ arguments }}
+
+# End it
+cluster-down:
+    cargo xtask cluster down
+
+# Each part of it: process, address, healthy or not
+cluster-status:
+    cargo xtask cluster status
+
+# The log of a part of it
+cluster-logs *arguments:
+    cargo xtask cluster logs {{ arguments }}

@@ -1,0 +1,163 @@
+//! The steps of `cargo xtask test`, and the command of each.
+
+use std::fmt;
+use std::process::{ExitStatus, Stdio};
+
+use punching_fist_testkit::python::Environment;
+use punching_fist_testkit::{Cache, Nursery, repository};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::Command;
+
+use crate::generate;
+
+/// libtest tells how long each test took only to who says that it may use what is not stable. Said to the compiler, the
+/// same word would rebuild every crate that looks for it: so only the test programs hear it.
+const TIMED: [&str; 2] = ["--config", r#"target."cfg(all())".runner=["env","RUSTC_BOOTSTRAP=1"]"#];
+const REPORT_TIME: [&str; 4] = ["--", "-Z", "unstable-options", "--report-time"];
+
+/// One thing that CI looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Step {
+    /// Is everything formatted?
+    Format,
+    /// Clippy, warnings being errors
+    Lint,
+    /// Are the files that are made from code what the code makes?
+    Generated,
+    /// Do the docs build without a warning?
+    Docs,
+    /// Tests that need nothing but this machine
+    Unit,
+    /// The examples in the docs
+    DocTests,
+    /// The agent's own tests, in its virtual environment
+    Agent,
+    /// Tests on a real control plane
+    EndToEnd,
+}
+
+/// What became of a step.
+#[derive(Default)]
+pub struct Outcome {
+    /// What it wrote.
+    pub lines: Vec<String>,
+    /// Why it failed, if it did.
+    pub failure: Option<String>,
+}
+
+impl Step {
+    /// All of them, the quick ones first.
+    pub const ALL: [Self; 8] = [
+        Self::Format,
+        Self::Lint,
+        Self::Generated,
+        Self::Docs,
+        Self::Unit,
+        Self::DocTests,
+        Self::Agent,
+        Self::EndToEnd,
+    ];
+
+    /// Runs it, its output on the terminal.
+    pub async fn run(self, nursery: &Nursery, cache: &Cache) -> Outcome {
+        match self {
+            Self::Format => run(cargo(&["fmt", "--all", "--check"])).await,
+            Self::Lint => {
+                run(cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])).await
+            }
+            Self::Generated => generate::check_all().map_or_else(Outcome::failed, |()| Outcome::default()),
+            Self::Docs => {
+                let mut command = cargo(&["doc", "--workspace", "--no-deps"]);
+                command.env("RUSTDOCFLAGS", "-D warnings");
+                run(command).await
+            }
+            Self::Unit => run(timed_tests(&["--lib", "--bins", "--tests"])).await,
+            Self::DocTests => run(cargo(&["test", "--doc"])).await,
+            Self::Agent => agent(nursery, cache).await,
+            Self::EndToEnd => run(timed_tests(&["--package", "punching-fist-e2e"])).await,
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Format => "format",
+            Self::Lint => "lint",
+            Self::Generated => "generated",
+            Self::Docs => "docs",
+            Self::Unit => "unit",
+            Self::DocTests => "doc-tests",
+            Self::Agent => "agent",
+            Self::EndToEnd => "end-to-end",
+        })
+    }
+}
+
+fn cargo(arguments: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(arguments);
+    command
+}
+
+fn timed_tests(which: &[&str]) -> Command {
+    let mut command = cargo(&["test", "--no-fail-fast"]);
+    command.args(TIMED).args(which).args(REPORT_TIME);
+    command
+}
+
+async fn agent(nursery: &Nursery, cache: &Cache) -> Outcome {
+    let environment = match Environment::get(nursery, cache).await {
+        Ok(environment) => environment,
+        Err(error) => return Outcome::failed(error),
+    };
+    let mut command = Command::new(environment.interpreter());
+    command.args(["-B", "-m", "unittest", "discover", "--start-directory", "agent/tests"]);
+    command.args(["--top-level-directory", "agent"]);
+    run(command).await
+}
+
+impl Outcome {
+    fn failed(why: impl fmt::Display) -> Self {
+        Self { lines: Vec::new(), failure: Some(why.to_string()) }
+    }
+}
+
+/// Runs `command` with its output on the terminal.
+async fn run(mut command: Command) -> Outcome {
+    command.current_dir(repository::root()).stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+    let mut lines = Vec::new();
+    let failure = match follow(command, &mut lines).await {
+        Ok(status) if status.success() => None,
+        Ok(status) => Some(status.to_string()),
+        Err(error) => Some(error.to_string()),
+    };
+    Outcome { lines, failure }
+}
+
+async fn follow(mut command: Command, lines: &mut Vec<String>) -> std::io::Result<ExitStatus> {
+    let mut child = command.spawn()?;
+    if let Some(stdout) = child.stdout.take() {
+        let mut output = BufReader::new(stdout).lines();
+        while let Some(line) = output.next_line().await? {
+            println!("{line}");
+            lines.push(line);
+        }
+    }
+    child.wait().await
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::ValueEnum as _;
+
+    use super::*;
+
+    #[test]
+    fn a_step_is_called_on_the_command_line_as_in_the_report() {
+        assert_eq!(Step::ALL.as_slice(), Step::value_variants());
+        for step in Step::ALL {
+            assert_eq!(Step::from_str(&step.to_string(), false), Ok(step));
+        }
+    }
+}
