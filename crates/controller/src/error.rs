@@ -45,3 +45,8 @@ impl Error {
         }
     }
 }
+
+/// A 4xx says that the object was looked at and refused; but a timeout, a conflict and "too many" say nothing of it.
+pub(crate) fn is_definite(code: u16) -> bool {
+    (400..500).contains(&code) && ![401, 408, 409, 429].contains(&code)
+}

@@ -3,8 +3,9 @@
 use std::collections::{HashMap, HashSet};
 
 use k8s_openapi::api::batch::v1::Job;
+use kube::ResourceExt;
+use kube::runtime::reflector::store::WriterDropped;
 use kube::runtime::reflector::{ObjectRef, Store};
-use kube::{Resource, ResourceExt};
 use punching_fist_api::{AlertState, AlertTask, MaintenanceTask, Phase, Task, names, reasons};
 use punching_fist_core::admission::{Candidate, Taken};
 use punching_fist_core::{conditions, phase};
@@ -41,14 +42,16 @@ pub(crate) struct Snapshot {
 }
 
 impl Fleet {
-    /// Whether every cache has been filled once: until then nobody knows which slots are taken.
-    pub(crate) fn is_synced(&self) -> bool {
-        let ledgers = self.alert_pods.is_synced() && self.maintenance_pods.is_synced();
-        ledgers
-            && is_ready(&self.alerts)
-            && is_ready(&self.maintenance)
-            && is_ready(&self.alert_jobs)
-            && is_ready(&self.maintenance_jobs)
+    /// Returns when every cache has been filled once: until then nobody knows which slots are taken. An error is the end
+    /// of a watch, and so of this controller.
+    pub(crate) async fn wait_until_ready(&self) -> Result<(), WriterDropped> {
+        self.alerts.wait_until_ready().await?;
+        self.maintenance.wait_until_ready().await?;
+        self.alert_jobs.wait_until_ready().await?;
+        self.maintenance_jobs.wait_until_ready().await?;
+        self.alert_pods.wait_until_ready().await;
+        self.maintenance_pods.wait_until_ready().await;
+        Ok(())
     }
 
     /// Counts anew, from what lives: a counter would leak with every crash between its change and the run's.
@@ -68,13 +71,6 @@ impl Fleet {
         }
         snapshot
     }
-}
-
-fn is_ready<K>(store: &Store<K>) -> bool
-where
-    K: Resource<DynamicType = ()> + Clone + 'static,
-{
-    futures::FutureExt::now_or_never(store.wait_until_ready()).is_some_and(|ready| ready.is_ok())
 }
 
 impl Snapshot {

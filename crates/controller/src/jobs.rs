@@ -5,9 +5,10 @@ use k8s_openapi::api::core::v1::{Event, ServiceAccount};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy};
 use kube::{Api, Client, Resource, ResourceExt};
 use punching_fist_api::names;
+use punching_fist_core::job;
 use serde_json::json;
 
-use crate::Error;
+use crate::{Error, error};
 
 /// What came of making a Job.
 #[derive(Debug)]
@@ -29,7 +30,7 @@ pub(crate) async fn create(jobs: &Api<Job>, job: &Job, owner_uid: &str) -> Resul
         Err(kube::Error::Api(status)) if status.is_already_exists() => {
             found(jobs, &job.name_any(), owner_uid).await
         }
-        Err(kube::Error::Api(status)) if is_definite(status.code) => {
+        Err(kube::Error::Api(status)) if error::is_definite(status.code) => {
             Ok(Made::Refused(status.message.clone()))
         }
         Err(error) => Err(Error::api("creating the Job")(error)),
@@ -38,19 +39,18 @@ pub(crate) async fn create(jobs: &Api<Job>, job: &Job, owner_uid: &str) -> Resul
 
 async fn found(jobs: &Api<Job>, name: &str, owner_uid: &str) -> Result<Made, Error> {
     let job = jobs.get(name).await.map_err(Error::api("reading the Job that is already there"))?;
-    let ours =
-        job.owner_references().iter().any(|owner| owner.controller == Some(true) && owner.uid == owner_uid);
-    Ok(if ours { Made::Ours(Box::new(job)) } else { Made::Taken })
+    Ok(if is_of(&job, owner_uid) { Made::Ours(Box::new(job)) } else { Made::Taken })
 }
 
-/// A 4xx says that the object was looked at and refused; but a timeout, a conflict and "too many" say nothing of it.
-fn is_definite(code: u16) -> bool {
-    (400..500).contains(&code) && ![401, 408, 409, 429].contains(&code)
+/// Whether the Job is the task's. Its name alone proves nothing: anybody may give it to a Job, and our labels too.
+pub(crate) fn is_of(job: &Job, owner_uid: &str) -> bool {
+    job.owner_references().iter().any(|owner| owner.controller == Some(true) && owner.uid == owner_uid)
 }
 
-/// The Job as the API server has it.
-pub(crate) async fn get(jobs: &Api<Job>, name: &str) -> Result<Option<Job>, Error> {
-    jobs.get_opt(name).await.map_err(Error::api("reading the Job"))
+/// The Job of the task with this UID, as the API server has it.
+pub(crate) async fn get(jobs: &Api<Job>, owner_uid: &str) -> Result<Option<Job>, Error> {
+    let job = jobs.get_opt(&job::name(owner_uid)).await.map_err(Error::api("reading the Job"))?;
+    Ok(job.filter(|job| is_of(job, owner_uid)))
 }
 
 /// Deletes the Job, and keeps it until its pods are gone: until then their slot isn't free.

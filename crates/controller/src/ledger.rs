@@ -10,11 +10,14 @@ use kube::ResourceExt;
 use kube::runtime::watcher::Event;
 use punching_fist_api::names;
 use punching_fist_core::pods::PodRecord;
+use tokio::sync::watch;
 
 /// Records of pods, by UID of their task and their own UID.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ledger {
     inner: Arc<Mutex<Inner>>,
+    /// Whether every pod has been seen once.
+    synced: Arc<watch::Sender<bool>>,
 }
 
 #[derive(Debug, Default)]
@@ -22,7 +25,6 @@ struct Inner {
     records: HashMap<String, HashMap<String, PodRecord>>,
     /// While the pods are listed anew: those that the list has shown so far.
     listed: Option<HashSet<String>>,
-    synced: bool,
 }
 
 impl Ledger {
@@ -33,7 +35,10 @@ impl Ledger {
             Event::Init => inner.listed = Some(HashSet::new()),
             Event::InitApply(pod) | Event::Apply(pod) => inner.put(pod, |record| record),
             Event::Delete(pod) => inner.put(pod, PodRecord::deleted),
-            Event::InitDone => inner.finish_list(),
+            Event::InitDone => {
+                inner.finish_list();
+                self.synced.send_replace(true);
+            }
         }
     }
 
@@ -60,9 +65,10 @@ impl Ledger {
         inner.records.retain(|_, pods| !pods.is_empty());
     }
 
-    /// Whether every pod has been seen once.
-    pub(crate) fn is_synced(&self) -> bool {
-        self.lock().synced
+    /// Returns when every pod has been seen once: until then a run that has ended looks like one that left no result.
+    pub(crate) async fn wait_until_ready(&self) {
+        // The sender lives as long as `self`.
+        let _ = self.synced.subscribe().wait_for(|synced| *synced).await;
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -83,7 +89,6 @@ impl Inner {
 
     /// What the list didn't show was deleted while the watch was away.
     fn finish_list(&mut self) {
-        self.synced = true;
         let Some(listed) = self.listed.take() else { return };
         for pods in self.records.values_mut() {
             for (uid, record) in pods.iter_mut().filter(|(uid, _)| !listed.contains(*uid)) {
@@ -96,6 +101,7 @@ impl Inner {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
     use serde_json::json;
 
     use super::*;
@@ -125,16 +131,16 @@ mod tests {
         assert!(ledger.pods_of("task").is_empty());
     }
 
-    #[test]
-    fn what_a_new_list_lacks_is_gone() {
+    #[tokio::test]
+    async fn what_a_new_list_lacks_is_gone() {
         let ledger = Ledger::default();
-        assert!(!ledger.is_synced());
+        assert!(ledger.wait_until_ready().now_or_never().is_none());
         for event in
             [Event::Init, Event::InitApply(pod("a", true)), Event::InitDone, Event::Apply(pod("b", true))]
         {
             ledger.note(&event);
         }
-        assert!(ledger.is_synced());
+        assert!(ledger.wait_until_ready().now_or_never().is_some());
         for event in [Event::Init, Event::InitApply(pod("b", true)), Event::InitDone] {
             ledger.note(&event);
         }

@@ -31,6 +31,8 @@ const SOON: Duration = Duration::from_secs(1);
 const UNEXPLAINED: SignedDuration = SignedDuration::from_secs(10);
 /// How long after the end of a run its report is tried for.
 const REPORT_WAIT: SignedDuration = SignedDuration::from_secs(60);
+/// How long after an end without a Job alerts that were left open are seen to.
+const FOLLOWED_WITHIN: SignedDuration = SignedDuration::from_mins(10);
 
 /// One pass.
 pub(crate) struct Pass<'a, K: Task> {
@@ -82,6 +84,7 @@ impl<'a, K: Task> Pass<'a, K> {
             Decision::Stop(say) => self.stop(&say).await,
             Decision::Delete(outcome) => self.delete(job, &outcome).await,
             Decision::Hold(say) => self.wait(&say, false, AT_REST).await,
+            Decision::Rest(left) => Ok(Action::requeue(left.unsigned_abs())),
             Decision::Ask => self.ask().await,
             Decision::Make => self.make().await,
             Decision::Seek(outcome) => self.seek(&outcome).await,
@@ -92,7 +95,8 @@ impl<'a, K: Task> Pass<'a, K> {
 
     fn cached_job(&self) -> Option<std::sync::Arc<Job>> {
         let namespace = self.task.meta().namespace.as_deref()?;
-        self.context.jobs.get(&ObjectRef::new(&job::name(&self.uid)).within(namespace))
+        let job = self.context.jobs.get(&ObjectRef::new(&job::name(&self.uid)).within(namespace))?;
+        jobs::is_of(&job, &self.uid).then_some(job)
     }
 
     fn decide(&self, job: Option<&Job>, pods: &[PodRecord], refusal: Option<&str>) -> Decision {
@@ -112,16 +116,27 @@ impl<'a, K: Task> Pass<'a, K> {
         Action::await_change()
     }
 
-    /// It is over: what stands in its status is everything, so the Job may go.
+    /// It is over: what stands in its status is everything. What it left open gets its own run; then the Job may go.
     async fn settle(&self, job: Option<&Job>) -> Result<Action, Error> {
         self.context.pods.forget(&self.uid);
         self.write(self.task, self.status.clone().seen(self.generation)).await?;
-        let kept =
-            |job: &&Job| job.spec.as_ref().is_some_and(|spec| spec.ttl_seconds_after_finished.is_none());
-        if let Some(job) = job.filter(|job| phase::is_over(job)).filter(kept) {
+        let is_kept =
+            |job: &Job| job.spec.as_ref().is_some_and(|spec| spec.ttl_seconds_after_finished.is_none());
+        let is_new = job.map_or_else(|| self.ended_lately(), is_kept);
+        if let Some(alert) = self.task.as_alert().filter(|_| is_new) {
+            successor::make(alert, self.context).await?;
+        }
+        if let Some(job) = job.filter(|job| phase::is_over(job) && is_kept(job)) {
             jobs::set_ttl(&self.jobs, job, self.task.task_spec().ttl_seconds_after_finished).await?;
         }
         Ok(Action::requeue(AT_REST))
+    }
+
+    /// Without a Job that tells by its TTL whether the end was seen to, only the time can: a task that followed and was
+    /// deleted since must not come back.
+    fn ended_lately(&self) -> bool {
+        let ended = self.task.task_status().and_then(|status| status.completion_time.as_ref());
+        ended.is_some_and(|ended| self.now < ended.0 + FOLLOWED_WITHIN)
     }
 
     /// Writes down that it is to stop; the pass that this wakes deletes the Job.
@@ -220,7 +235,7 @@ impl<'a, K: Task> Pass<'a, K> {
     }
 
     async fn live_job(&self) -> Result<Option<Job>, Error> {
-        jobs::get(&self.jobs, &job::name(&self.uid)).await
+        jobs::get(&self.jobs, &self.uid).await
     }
 
     async fn follow(&self, progress: &Progress) -> Result<Action, Error> {

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::channel::mpsc::UnboundedSender;
+use futures::future;
 use kube::runtime::reflector::ObjectRef;
 use punching_fist_api::{AlertTask, MaintenanceTask};
 use punching_fist_core::admission;
@@ -55,16 +56,17 @@ impl Queue {
 
     /// The loop. It ends only with the future.
     pub(crate) async fn run(self, fleet: Fleet, settings: Arc<Settings>, metrics: Metrics, wake: Wake) {
+        if fleet.wait_until_ready().await.is_err() {
+            future::pending::<()>().await; // The watches are gone: the controllers end, and this with them.
+        }
         loop {
-            if fleet.is_synced() {
-                self.admit(fleet.snapshot(), &settings, &metrics, &wake);
-            }
+            self.admit(fleet.snapshot(), &settings, &metrics, &wake);
             let _ = tokio::time::timeout(AT_LEAST, self.changed.notified()).await;
             tokio::time::sleep(GATHER).await;
         }
     }
 
-    fn admit(&self, mut snapshot: Snapshot, settings: &Settings, metrics: &Metrics, wake: &Wake) {
+    pub(crate) fn admit(&self, mut snapshot: Snapshot, settings: &Settings, metrics: &Metrics, wake: &Wake) {
         self.granted().retain(|uid| snapshot.refs.contains_key(uid));
         for candidate in &snapshot.waiting {
             if self.is_granted(&candidate.uid) {

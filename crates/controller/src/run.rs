@@ -38,6 +38,18 @@ pub async fn run(
     identity: String,
     stop: impl Future<Output = ()> + Send + 'static,
 ) {
+    run_by(Timestamp::now, client, settings, metrics, identity, stop).await;
+}
+
+/// The same by any clock.
+pub(crate) async fn run_by(
+    clock: fn() -> Timestamp,
+    client: Client,
+    settings: Arc<Settings>,
+    metrics: Metrics,
+    identity: String,
+    stop: impl Future<Output = ()> + Send + 'static,
+) {
     let stop = future::FutureExt::shared(stop);
     let queue = Queue::default();
     let (alerts, alert_events) = watch::tasks::<AlertTask>(&client);
@@ -67,7 +79,7 @@ pub async fn run(
             recorder: recorder(&client, kind, &identity),
             metrics: metrics.clone(),
             backoff: Backoff::default(),
-            clock: Timestamp::now,
+            clock,
         })
     };
     let of_alerts = context(TaskKind::AlertTask, &fleet.alert_jobs, &fleet.alert_pods);
@@ -123,11 +135,12 @@ async fn control<K: Task>(
         .await;
 }
 
-async fn reconcile<K: Task>(task: Arc<K>, context: Arc<Context>) -> Result<Action, Error> {
+pub(crate) async fn reconcile<K: Task>(task: Arc<K>, context: Arc<Context>) -> Result<Action, Error> {
     let _measured = context.metrics.pass(K::KIND);
     if context.jobs.wait_until_ready().await.is_err() {
         return Ok(Action::await_change()); // The watch is gone, and so is this controller.
     }
+    context.pods.wait_until_ready().await;
     let pass = Pass::new(&*task, &context)?;
     let action = match tokio::time::timeout(PASS_LIMIT, pass.run()).await {
         Ok(action) => action?,
@@ -137,7 +150,8 @@ async fn reconcile<K: Task>(task: Arc<K>, context: Arc<Context>) -> Result<Actio
     Ok(action)
 }
 
-fn after_error<K: Task>(task: Arc<K>, error: &Error, context: Arc<Context>) -> Action {
+#[expect(clippy::needless_pass_by_value, reason = "kube's Controller hands both over")]
+pub(crate) fn after_error<K: Task>(task: Arc<K>, error: &Error, context: Arc<Context>) -> Action {
     let again = context.backoff.failed(&task.uid().unwrap_or_default());
     if matches!(error, Error::Conflict) {
         tracing::debug!(task = task.name_any(), "changed meanwhile; looking again");

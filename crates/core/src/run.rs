@@ -1,5 +1,7 @@
 //! What is to be done about a task now: the one decision of a pass, from what was observed.
 
+mod progress;
+
 use std::borrow::Cow;
 
 use jiff::{SignedDuration, Timestamp};
@@ -15,6 +17,8 @@ use crate::status::ShortFinding;
 
 /// How long the end of a Job waits for what its pods said: their watch may run behind the Job's.
 const RESULT_WAIT: SignedDuration = SignedDuration::from_secs(60);
+/// How long a refused Job stays refused before it is tried again. An edit of the spec ends that at once.
+const REFUSAL_STANDS: SignedDuration = SignedDuration::from_secs(60);
 
 /// What a pass looks at.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +52,8 @@ pub enum Decision {
     Delete(Outcome),
     /// It isn't to start.
     Hold(Say),
+    /// Its Job was refused a moment ago, and nothing has changed since: look again after so long.
+    Rest(SignedDuration),
     /// It asks for a slot.
     Ask,
     /// It was admitted: make its Job.
@@ -178,8 +184,18 @@ fn before_admission<K: Task>(seen: &Observed<'_, K>) -> Decision {
     } else if seen.task.is_suspended() {
         Decision::Hold(Say::new(reasons::SUSPENDED, "spec.suspend is true; it starts when that is false"))
     } else {
-        Decision::Ask
+        refused_lately(seen).map_or(Decision::Ask, Decision::Rest)
     }
+}
+
+/// The status says that the Job was refused, and that write alone wakes the next pass: without a pause each refusal
+/// would be the reason of the next try.
+fn refused_lately<K: Task>(seen: &Observed<'_, K>) -> Option<SignedDuration> {
+    let stalled = conditions::holds(&seen.task.task_status()?.conditions, reasons::STALLED)?;
+    let refused = [reasons::JOB_REFUSED, reasons::JOB_NAME_TAKEN].contains(&stalled.reason.as_str());
+    let unchanged = stalled.observed_generation == seen.task.meta().generation;
+    let left = seen.now.duration_until(stalled.last_transition_time.0 + REFUSAL_STANDS);
+    (refused && unchanged && left.is_positive()).then_some(left)
 }
 
 fn with_job<K: Task>(seen: &Observed<'_, K>, job: &Job) -> Decision {
@@ -199,7 +215,7 @@ fn with_job<K: Task>(seen: &Observed<'_, K>, job: &Job) -> Decision {
         }
         JobState::Failed(end) => Decision::Finish(job_failed(seen, end, run, job)),
         JobState::Idle | JobState::Active | JobState::Retrying | JobState::Ending(_) => {
-            Decision::Follow(under_way(seen, &state, run))
+            Decision::Follow(progress::under_way(seen, &state, run))
         }
     }
 }
@@ -310,47 +326,6 @@ fn collecting<K: Task>(seen: &Observed<'_, K>, run: Mirror) -> Progress {
 
 fn current_phase<K: Task>(seen: &Observed<'_, K>) -> Phase {
     seen.task.task_status().and_then(|status| status.phase).unwrap_or(Phase::Pending)
-}
-
-fn under_way<K: Task>(seen: &Observed<'_, K>, state: &JobState, run: Mirror) -> Progress {
-    let unexplained = *state == JobState::Idle && live_pod(seen.pods).is_none() && seen.refusal.is_none();
-    let (phase, say) = match state {
-        JobState::Retrying => (Phase::Retrying, retrying(seen, &run)),
-        JobState::Ending(end) => (current_phase(seen), Say::new(end.reason.clone(), end.message.clone())),
-        _ => starting(seen),
-    };
-    Progress { phase, say, run, unexplained, collecting: false }
-}
-
-/// `Running` is said only of an agent that runs: a Job counts a pod as active that still waits for its image.
-fn starting<K: Task>(seen: &Observed<'_, K>) -> (Phase, Say) {
-    match live_pod(seen.pods).map(|pod| &pod.state) {
-        Some(PodState::Running) => (Phase::Running, Say::new(reasons::RUNNING, "the agent works")),
-        Some(PodState::Waiting(Some(obstacle))) => {
-            (Phase::Pending, Say::new(obstacle.reason, obstacle.message.clone()))
-        }
-        Some(PodState::Waiting(None)) => (Phase::Pending, Say::new(reasons::STARTING, "the pod starts")),
-        Some(PodState::Ended(_)) | None => match refusal(seen) {
-            Some(refused) => (Phase::Pending, Say::new(refused.reason, refused.message)),
-            None if current_phase(seen) == Phase::Running => {
-                (Phase::Running, Say::new(reasons::RUNNING, "the agent's container has ended"))
-            }
-            None => (Phase::Pending, Say::new(reasons::STARTING, "the Job makes its pod")),
-        },
-    }
-}
-
-fn retrying<K: Task>(seen: &Observed<'_, K>, run: &Mirror) -> Say {
-    let attempt = format!("attempt {} of {}", run.retries + 1, seen.task.task_spec().max_retries + 1);
-    let last = run.last_error.as_deref().map(|error| format!("; the last one: {error}")).unwrap_or_default();
-    match live_pod(seen.pods).map(|pod| &pod.state) {
-        Some(PodState::Waiting(Some(obstacle))) => {
-            Say::new(obstacle.reason, format!("{attempt}: {}", obstacle.message))
-        }
-        Some(PodState::Running) => Say::new(reasons::RETRYING, format!("{attempt} works{last}")),
-        Some(_) => Say::new(reasons::RETRYING, format!("{attempt} starts{last}")),
-        None => Say::new(reasons::RETRYING, format!("{attempt} follows after the back-off{last}")),
-    }
 }
 
 fn complete(believed: Option<Believed>, run: Mirror, job: &Job) -> Outcome {

@@ -87,6 +87,7 @@ fn say(decision: &Decision) -> (&'static str, &str) {
         Decision::Finish(outcome) => ("finish", outcome.say.reason()),
         Decision::Leave => ("leave", ""),
         Decision::Settled => ("settled", ""),
+        Decision::Rest(_) => ("rest", ""),
         Decision::Ask => ("ask", ""),
         Decision::Make => ("make", ""),
     }
@@ -109,6 +110,24 @@ fn before_admission() {
     let mut deleted = task(json!({}), Value::Null);
     deleted.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(0)));
     assert_eq!(decided(&deleted, None, &[], 0), Decision::Leave);
+}
+
+#[test]
+fn a_refused_job_is_tried_again_after_a_while_or_an_edit() {
+    let stalled = |reason: &str| {
+        let since = at(0).to_string();
+        json!({"phase": "Pending", "conditions": [{"type": "Stalled", "status": "True", "reason": reason, "message": "m", "lastTransitionTime": since, "observedGeneration": 1}]})
+    };
+    let refused = |reason: &str, generation: i64, second: i64| {
+        let mut task = task(json!({}), stalled(reason));
+        task.metadata.generation = Some(generation);
+        say(&decided(&task, None, &[], second)).0
+    };
+    assert_eq!(refused("JobRefused", 1, 59), "rest");
+    assert_eq!(refused("JobNameTaken", 1, 0), "rest");
+    assert_eq!(refused("JobRefused", 1, 60), "ask", "the refusal may have been healed");
+    assert_eq!(refused("JobRefused", 2, 1), "ask", "an edit");
+    assert_eq!(refused("ServiceAccountMissing", 1, 1), "ask", "looked at by each pass");
 }
 
 #[test]

@@ -1,0 +1,48 @@
+//! How far a run is whose Job goes on, in one phase and in words.
+
+use punching_fist_api::{Phase, Task, reasons};
+
+use super::{Mirror, Observed, Progress, Say, current_phase, live_pod, refusal};
+use crate::phase::JobState;
+use crate::pods::PodState;
+
+pub(super) fn under_way<K: Task>(seen: &Observed<'_, K>, state: &JobState, run: Mirror) -> Progress {
+    let unexplained = *state == JobState::Idle && live_pod(seen.pods).is_none() && seen.refusal.is_none();
+    let (phase, say) = match state {
+        JobState::Retrying => (Phase::Retrying, retrying(seen, &run)),
+        JobState::Ending(end) => (current_phase(seen), Say::new(end.reason.clone(), end.message.clone())),
+        _ => starting(seen),
+    };
+    Progress { phase, say, run, unexplained, collecting: false }
+}
+
+/// `Running` is said only of an agent that runs: a Job counts a pod as active that still waits for its image.
+fn starting<K: Task>(seen: &Observed<'_, K>) -> (Phase, Say) {
+    match live_pod(seen.pods).map(|pod| &pod.state) {
+        Some(PodState::Running) => (Phase::Running, Say::new(reasons::RUNNING, "the agent works")),
+        Some(PodState::Waiting(Some(obstacle))) => {
+            (Phase::Pending, Say::new(obstacle.reason, obstacle.message.clone()))
+        }
+        Some(PodState::Waiting(None)) => (Phase::Pending, Say::new(reasons::STARTING, "the pod starts")),
+        Some(PodState::Ended(_)) | None => match refusal(seen) {
+            Some(refused) => (Phase::Pending, Say::new(refused.reason, refused.message)),
+            None if current_phase(seen) == Phase::Running => {
+                (Phase::Running, Say::new(reasons::RUNNING, "the agent's container has ended"))
+            }
+            None => (Phase::Pending, Say::new(reasons::STARTING, "the Job makes its pod")),
+        },
+    }
+}
+
+fn retrying<K: Task>(seen: &Observed<'_, K>, run: &Mirror) -> Say {
+    let attempt = format!("attempt {} of {}", run.retries + 1, seen.task.task_spec().max_retries + 1);
+    let last = run.last_error.as_deref().map(|error| format!("; the last one: {error}")).unwrap_or_default();
+    match live_pod(seen.pods).map(|pod| &pod.state) {
+        Some(PodState::Waiting(Some(obstacle))) => {
+            Say::new(obstacle.reason, format!("{attempt}: {}", obstacle.message))
+        }
+        Some(PodState::Running) => Say::new(reasons::RETRYING, format!("{attempt} works{last}")),
+        Some(_) => Say::new(reasons::RETRYING, format!("{attempt} starts{last}")),
+        None => Say::new(reasons::RETRYING, format!("{attempt} follows after the back-off{last}")),
+    }
+}
