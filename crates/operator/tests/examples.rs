@@ -1,0 +1,133 @@
+//! The files of `examples/`: the API takes them as they stand, their prompts render, and they keep to what the read-only
+//! ServiceAccount may do. That they run is tested end to end.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use punching_fist_api::{AlertTask, MaintenanceTask, Task, crds};
+use punching_fist_core::profile::{AgentProfile, Settings};
+use punching_fist_core::prompt;
+use serde_json::{Value, json};
+
+/// Files that are no tasks.
+const OTHERS: [&str; 3] = ["alert.json", "alertmanager.yaml", "notification.json"];
+
+fn examples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples")
+}
+
+fn text(name: &str) -> String {
+    fs::read_to_string(examples().join(name)).unwrap()
+}
+
+/// Name and object of every task.
+fn tasks() -> Vec<(String, Value)> {
+    let entries =
+        fs::read_dir(examples()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let names = entries.filter(|name| !OTHERS.contains(&name.as_str()));
+    let tasks: Vec<_> =
+        names.map(|name| (name.clone(), serde_yaml::from_str(&text(&name)).unwrap())).collect();
+    assert!(tasks.len() >= 8, "{tasks:?}");
+    tasks
+}
+
+/// Paths in `value` that its schema doesn't know.
+fn unknown(path: &str, schema: &Value, value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            for (key, field) in fields {
+                let path = format!("{path}.{key}");
+                match schema["properties"].get(key).or(schema.get("additionalProperties")) {
+                    Some(schema) => unknown(&path, schema, field, found),
+                    None => found.push(path),
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| unknown(path, &schema["items"], item, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_task_is_known_to_the_api() {
+    for (file, task) in tasks() {
+        let crd = crds().into_iter().find(|crd| crd.spec.names.kind == task["kind"]).expect(&file);
+        let schema = serde_json::to_value(&crd.spec.versions[0].schema).unwrap()["openAPIV3Schema"].clone();
+        let mut found = Vec::new();
+        unknown("spec", &schema["properties"]["spec"], &task["spec"], &mut found);
+        assert!(found.is_empty(), "{file}: unknown fields {found:?}");
+        let version = format!("{}/{}", crd.spec.group, crd.spec.versions[0].name);
+        assert_eq!(task["apiVersion"], version, "{file}");
+        assert_eq!(format!("{}.yaml", task["metadata"]["name"].as_str().unwrap()), file);
+    }
+}
+
+#[test]
+fn every_prompt_renders() {
+    let profile: AgentProfile = serde_json::from_value(json!({"image": "agent", "model": "model"})).unwrap();
+    let settings = Settings {
+        profiles: [("openhands".to_owned(), profile)].into(),
+        runner_image: "runner".to_owned(),
+        max_concurrent: 1,
+        pod_start_timeout_seconds: 1,
+        alert_prompt: include_str!("../../core/prompts/alert.md").to_owned(),
+    };
+    for (file, mut task) in tasks() {
+        task["metadata"]["namespace"] = json!("default");
+        let prompt = match task["kind"].as_str().unwrap() {
+            "MaintenanceTask" => render(serde_json::from_value::<MaintenanceTask>(task).unwrap(), &settings),
+            _ => render(serde_json::from_value::<AlertTask>(task).unwrap(), &settings),
+        };
+        for must in ["Diagnosed", "NotReproduced"] {
+            assert!(prompt.contains(must), "{file} doesn't say when {must} is right");
+        }
+        assert!(!prompt.contains("{{") && !prompt.contains("{%"), "{file}: {prompt}");
+        let lower = prompt.to_lowercase();
+        assert!(lower.contains("change nothing") && lower.contains("secrets"), "{file} sets no bounds");
+    }
+}
+
+fn render(task: impl Task, settings: &Settings) -> String {
+    prompt::render(&task, 1, None, settings).unwrap()
+}
+
+#[test]
+fn every_task_says_what_it_needs() {
+    for (file, _) in tasks() {
+        let text = text(&file);
+        assert!(text.starts_with("# ") && text.contains("\n# Needs: "), "{file}");
+    }
+}
+
+#[test]
+fn the_alert_is_what_alertmanagers_api_takes() {
+    let alerts: Value = serde_json::from_str(&text("alert.json")).unwrap();
+    let fields = ["annotations", "endsAt", "generatorURL", "labels", "startsAt"];
+    for alert in alerts.as_array().unwrap() {
+        assert!(alert.as_object().unwrap().keys().all(|key| fields.contains(&key.as_str())), "{alert}");
+        assert!(alert["labels"]["alertname"].is_string(), "{alert}");
+    }
+}
+
+#[test]
+fn the_notification_is_about_the_same_alert() {
+    let alerts: Value = serde_json::from_str(&text("alert.json")).unwrap();
+    let notification: Value = serde_json::from_str(&text("notification.json")).unwrap();
+    assert_eq!(notification["version"], "4");
+    let alert = &notification["alerts"][0];
+    for field in ["labels", "annotations", "generatorURL"] {
+        assert_eq!(alert[field], alerts[0][field], "{field}");
+    }
+    assert_eq!(notification["commonLabels"], alert["labels"]);
+}
+
+#[test]
+fn alertmanager_is_pointed_at_the_service() {
+    let config: Value = serde_yaml::from_str(&text("alertmanager.yaml")).unwrap();
+    let receivers = config["receivers"].as_array().unwrap();
+    let ours = receivers.iter().find(|receiver| receiver["name"] == "punching-fist").unwrap();
+    let webhook = &ours["webhook_configs"][0];
+    assert_eq!(webhook["url"], "http://punching-fist.punching-fist.svc:8080/webhook/alertmanager");
+    assert!(webhook["http_config"]["authorization"]["credentials_file"].is_string());
+    assert!(webhook["max_alerts"].is_u64() && webhook["timeout"].is_string());
+}
