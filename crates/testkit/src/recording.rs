@@ -6,8 +6,11 @@
 //! an apply leaves out; label and field selectors; preconditions; finalizers and foreground deletion; 413 past etcd's
 //! limit.
 //!
-//! What it doesn't do: it knows no schema (no defaults, no pruning, no 422 unless injected), no admission, no RBAC, no
-//! controller and no garbage collection; list pages (`limit` is ignored) and old resourceVersions (each list is
+//! With the definitions of custom resources ([`RecordingApi::with_crds`]) it prunes, fills in defaults and answers 422 as
+//! their schemas say.
+//!
+//! What it doesn't do: it evaluates no CEL rules and no formats, and without definitions it takes any shape; it has no
+//! admission, no RBAC, no controller and no garbage collection; list pages (`limit` is ignored) and old resourceVersions (each list is
 //! consistent, each watch can start anywhere); a strategic merge patch is taken for a merge patch, a JSON patch is
 //! refused; of lists, only `conditions`, `attempts` and `env` are merged by key in an apply, all others are atomic.
 //!
@@ -17,6 +20,7 @@ mod apply;
 mod call;
 mod failure;
 mod fault;
+mod schema;
 mod selector;
 mod service;
 mod store;
@@ -24,6 +28,7 @@ mod watch;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{Client, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -68,6 +73,13 @@ impl RecordingApi {
     /// An empty server.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty server that knows these kinds' schemas.
+    pub fn with_crds(crds: &[CustomResourceDefinition]) -> Self {
+        let api = Self::new();
+        api.lock().store.know(crds);
+        api
     }
 
     /// A client of this server: without kube's retry layer, and with `default` as its namespace.

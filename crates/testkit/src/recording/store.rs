@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Resource;
 use serde_json::{Value, json};
 
 use super::apply::{self, Owners};
 use super::call::Call;
 use super::failure::Failure;
+use super::schema::Schemas;
 use super::selector::Selector;
 
 /// What etcd takes by default.
@@ -56,11 +58,16 @@ pub(super) struct Store {
     owners: BTreeMap<Key, Owners>,
     version: u64,
     uids: u64,
+    schemas: Schemas,
     pub(super) log: Vec<Event>,
     pub(super) changed: tokio::sync::watch::Sender<u64>,
 }
 
 impl Store {
+    pub(super) fn know(&mut self, crds: &[CustomResourceDefinition]) {
+        self.schemas = Schemas::new(crds);
+    }
+
     pub(super) fn get(&self, key: &Key) -> Option<&Value> {
         self.objects.get(key)
     }
@@ -130,6 +137,7 @@ impl Store {
             remove_member(&mut object["metadata"], given);
         }
         remove_member(&mut object, "status");
+        self.schemas.admit(&key.resource, &mut object)?;
         within_limit(&object)?;
         self.adopt(&key, &mut object);
         Ok(self.write(key, object))
@@ -203,6 +211,7 @@ impl Store {
         ] {
             set_member(&mut object["metadata"], kept, &before["metadata"][kept]);
         }
+        self.schemas.admit(&call.target, &mut object)?;
         within_limit(&object)?;
         if object == *before {
             return Ok(object);

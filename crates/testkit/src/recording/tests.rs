@@ -172,3 +172,40 @@ async fn faults_are_met_as_often_as_asked() {
     api.inject("get", "alerttasks", Fault::Disconnect, Times::Once);
     assert!(!matches!(tasks(&api).get("a").await, Err(kube::Error::Api(_)) | Ok(_)));
 }
+
+#[tokio::test]
+async fn with_definitions_a_schema_counts() {
+    let api = RecordingApi::with_crds(&punching_fist_api::crds());
+    let raw: Api<kube::core::DynamicObject> =
+        Api::namespaced_with(api.client(), "ns", &kube::core::ApiResource::erase::<AlertTask>(&()));
+    let object = |spec: Value| -> kube::core::DynamicObject {
+        let object = json!({ "apiVersion": "punching-fist.io/v1alpha1", "kind": "AlertTask", "metadata": { "name": "a" }, "spec": spec });
+        serde_json::from_value(object).unwrap()
+    };
+    for (spec, field) in [
+        (json!({ "notification": { "alerts": [] } }), ".spec.notification.alerts: Invalid value: Items 0"),
+        (
+            json!({ "notification": { "alerts": [{ "status": "on" }] } }),
+            ".spec.notification.alerts[0].status",
+        ),
+        (json!({ "notification": { "alerts": [{}] }, "timeoutSeconds": -1 }), ".spec.timeoutSeconds"),
+        (json!({ "notification": { "alerts": [{}] }, "alertName": "n".repeat(257) }), ".spec.alertName"),
+        (
+            json!({ "notification": { "alerts": [{}] }, "identity": { "key": "x", "run": 1 } }),
+            ".spec.identity.key",
+        ),
+        (json!({}), ".spec: Invalid value: notification is required"),
+    ] {
+        match raw.create(&PostParams::default(), &object(spec)).await {
+            Err(kube::Error::Api(status)) if status.code == 422 => {
+                assert!(status.message.contains(field), "{status:?}");
+            }
+            other => panic!("{field}: {other:?}"),
+        }
+    }
+    let good = json!({ "notification": { "alerts": [{ "unknown": 1 }] }, "unknown": true });
+    let made = raw.create(&PostParams::default(), &object(good)).await.unwrap();
+    assert_eq!(made.data["spec"]["unknown"], Value::Null, "pruned");
+    assert_eq!(made.data["spec"]["notification"]["alerts"][0], json!({ "status": "firing" }));
+    assert_eq!(made.data["spec"]["timeoutSeconds"], 1800, "filled in");
+}

@@ -1,0 +1,146 @@
+//! HTTP: who may send, how much and how long; one path per receiver.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use http::header::CONTENT_LENGTH;
+use http_body_util::LengthLimitError;
+use kube::Client;
+use prometheus::Registry;
+use punching_fist_core::route::Route;
+use serde::de::DeserializeOwned;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tracing::warn;
+
+use crate::metrics::Metrics;
+use crate::tasks::Tasks;
+use crate::{AlertReceiver, Alertmanager, Authentication, Error, Intake, Report, TaskCache};
+
+/// What the webhook takes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Most bytes of a body.
+    pub body: usize,
+    /// From the request's head to the answer, reading the body and all writes included.
+    pub deadline: Duration,
+    /// Requests under way at once; what is beyond is sent away at once, with a 503.
+    pub requests: usize,
+    /// Notifications that talk to the API server at once; the others wait, until their deadline.
+    pub writers: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { body: 4 * 1024 * 1024, deadline: Duration::from_secs(5), requests: 64, writers: 16 }
+    }
+}
+
+/// The webhook of one replica.
+pub struct Webhook {
+    intake: Intake,
+    limits: Limits,
+    requests: Semaphore,
+    metrics: Metrics,
+}
+
+impl Webhook {
+    /// A webhook that makes AlertTasks by this route. Its metrics are registered.
+    pub fn new(client: Client, route: Route, registry: &Registry) -> prometheus::Result<Self> {
+        let (metrics, limits) = (Metrics::register(registry)?, Limits::default());
+        let intake = Intake::new(route, Tasks::new(client), limits.writers, metrics.clone());
+        Ok(Self { intake, limits, requests: Semaphore::new(limits.requests), metrics })
+    }
+
+    /// Finds tasks that are under way in a cache. Without one each notification lists its incident's tasks.
+    #[must_use]
+    pub fn with_cache(mut self, cache: TaskCache) -> Self {
+        self.intake.use_cache(cache);
+        self
+    }
+
+    /// Other limits.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.requests = Semaphore::new(limits.requests);
+        self.intake.limit_writers(limits.writers);
+        self.limits = limits;
+        self
+    }
+}
+
+/// What one path needs.
+struct Door<R> {
+    webhook: Arc<Webhook>,
+    authentication: Authentication,
+    receiver: R,
+}
+
+/// `POST /webhook/alertmanager`.
+pub fn router(webhook: Webhook, authentication: Authentication) -> Router {
+    let webhook = Arc::new(webhook);
+    door(webhook, authentication, Alertmanager)
+}
+
+fn door<R: AlertReceiver>(webhook: Arc<Webhook>, authentication: Authentication, receiver: R) -> Router {
+    webhook.metrics.announce(R::NAME);
+    let door = Arc::new(Door { webhook, authentication, receiver });
+    Router::new().route(&format!("/webhook/{}", R::NAME), post(answer::<R>)).with_state(door)
+}
+
+async fn answer<R: AlertReceiver>(State(door): State<Arc<Door<R>>>, request: Request) -> Response {
+    let deadline = door.webhook.limits.deadline;
+    let answered = timeout(deadline, door.take(request)).await.unwrap_or(Err(Error::Deadline(deadline)));
+    let response = match answered {
+        Ok(report) => Json(report).into_response(),
+        Err(error) => {
+            warn!(receiver = R::NAME, %error, "a notification was not taken in");
+            error.into_response()
+        }
+    };
+    door.webhook.metrics.request(R::NAME, response.status());
+    response
+}
+
+impl<R: AlertReceiver> Door<R> {
+    async fn take(&self, request: Request) -> Result<Report, Error> {
+        self.authentication.check(request.headers()).await?;
+        let _under_way = self.webhook.requests.try_acquire().map_err(|_| Error::Overloaded)?;
+        let body = parse(&read(request, self.webhook.limits.body).await?)?;
+        self.receiver.handle_alert(body, &self.webhook.intake).await
+    }
+}
+
+async fn read(request: Request<Body>, limit: usize) -> Result<Vec<u8>, Error> {
+    let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|length: usize| length > limit) {
+        return Err(Error::TooLarge(limit));
+    }
+    match to_bytes(request.into_body(), limit).await {
+        Ok(bytes) => Ok(bytes.into()),
+        Err(error) if is_too_long(&error) => Err(Error::TooLarge(limit)),
+        Err(error) => Err(Error::BrokenBody(error)),
+    }
+}
+
+fn is_too_long(error: &axum::Error) -> bool {
+    std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<LengthLimitError>)
+}
+
+/// The body, or which field can't be read and why.
+fn parse<B: DeserializeOwned>(bytes: &[u8]) -> Result<B, Error> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let body = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        let field = if path == "." { "body".to_owned() } else { path };
+        Error::invalid(field, error.into_inner().to_string())
+    })?;
+    json.end().map_err(|error| Error::invalid("body", error.to_string()))?;
+    Ok(body)
+}
