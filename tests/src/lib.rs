@@ -1,1 +1,71 @@
-//! What the end-to-end tests share. The tests themselves stand beside this package's manifest, one file per subject.
+//! What the end-to-end tests share: one ground for all tests of a process. The tests themselves stand beside this
+//! package's manifest, one file per subject.
+
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::LazyLock;
+
+use punching_fist_testkit::{Ground, repository};
+use tokio::process::Command;
+use tokio::runtime::Runtime;
+use tokio::sync::OnceCell;
+
+/// How a test ends.
+pub type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
+
+/// The runtime of every test that uses the shared ground: its processes and connections belong to one, and that of a
+/// `#[tokio::test]` ends with its test.
+static RUNTIME: LazyLock<Runtime> =
+    LazyLock::new(|| Runtime::new().expect("the system gives a runtime its threads"));
+
+/// The shared ground. Nobody stops it: it ends with the process.
+static GROUND: OnceCell<Ground> = OnceCell::const_new();
+
+/// Runs `test` on the shared ground, which the first test of a process starts.
+///
+/// # Panics
+/// When the test fails.
+pub fn on_ground<F>(test: F)
+where
+    F: AsyncFnOnce(&'static Ground) -> Outcome,
+{
+    let outcome = RUNTIME.block_on(async { test(GROUND.get_or_try_init(start).await?).await });
+    if let Err(error) = outcome {
+        panic!("{error}");
+    }
+}
+
+async fn start() -> Result<Ground, punching_fist_testkit::Error> {
+    Ground::builder().directory(directory()).start().await
+}
+
+/// A directory for this process in `target/e2e`, where logs can be read after a failure. What processes left there that
+/// are gone is removed.
+fn directory() -> PathBuf {
+    let all = repository::root().join("target/e2e");
+    for entry in fs::read_dir(&all).into_iter().flatten().flatten() {
+        if !Path::new("/proc").join(entry.file_name()).exists() {
+            // Another process may be doing the same.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+    all.join(std::process::id().to_string())
+}
+
+/// Runs kubectl with all rights: what it wrote, or its error.
+///
+/// # Errors
+/// It fails; the error is what it said.
+pub async fn kubectl(ground: &Ground, arguments: &[&str]) -> Result<String, Box<dyn Error + Send + Sync>> {
+    let mut command = Command::new(ground.kubectl());
+    command.env("KUBECONFIG", ground.kubeconfig()).args(arguments).stdin(Stdio::null()).kill_on_drop(true);
+    let output = command.output().await?;
+    if !output.status.success() {
+        return Err(
+            format!("kubectl {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr)).into()
+        );
+    }
+    Ok(String::from_utf8(output.stdout)?)
+}

@@ -9,7 +9,7 @@ use punching_fist_node::process::Nursery;
 use serde_json::{Value, json};
 
 use crate::process::{Process, Program};
-use crate::{Error, loopback, yaml};
+use crate::{Error, files, loopback, yaml};
 
 const READY_LIMIT: Duration = Duration::from_secs(30);
 const STOP_GRACE: Duration = Duration::from_secs(5);
@@ -19,6 +19,8 @@ const PORT_ATTEMPTS: usize = 4;
 /// Where Alertmanager sends to, and how it groups.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// What it is called, and its directory: one of its own for each.
+    pub name: String,
     /// The webhook's URL.
     pub webhook: String,
     /// The token that it asks for.
@@ -37,6 +39,7 @@ impl Settings {
     /// Grouped as Prometheus users do, but without the long waits.
     pub fn new(webhook: impl Into<String>, bearer_token: Option<String>) -> Self {
         Self {
+            name: "alertmanager".to_owned(),
             webhook: webhook.into(),
             bearer_token,
             group_by: vec!["alertname".to_owned(), "namespace".to_owned()],
@@ -82,12 +85,12 @@ impl Alertmanager {
         settings: &Settings,
     ) -> Result<Self, Error> {
         fs::create_dir_all(dir).map_err(Error::file("create", dir))?;
-        let config = dir.join("alertmanager.yml");
+        let config = Self::config_in(dir);
         let text = yaml::write(&settings.configuration())?;
-        fs::write(&config, text).map_err(Error::file("write", &config))?;
+        files::write_private(&config, &text)?;
         let mut attempt = 1;
         loop {
-            match Self::try_start(nursery, binary, dir, &config).await {
+            match Self::try_start(nursery, binary, dir, &settings.name).await {
                 Err(Error::Ended { tail, .. })
                     if attempt < PORT_ATTEMPTS && tail.contains("address already in use") =>
                 {
@@ -98,10 +101,10 @@ impl Alertmanager {
         }
     }
 
-    async fn try_start(nursery: &Nursery, binary: &Path, dir: &Path, config: &Path) -> Result<Self, Error> {
+    async fn try_start(nursery: &Nursery, binary: &Path, dir: &Path, name: &str) -> Result<Self, Error> {
         let address = loopback::free_address()?;
-        let program = Program::new("alertmanager", binary, Self::log_in(dir)).address(address).args([
-            format!("--config.file={}", config.display()),
+        let program = Program::new(name, binary, dir.join("log")).address(address).args([
+            format!("--config.file={}", Self::config_in(dir).display()),
             format!("--storage.path={}", dir.join("data").display()),
             format!("--web.listen-address={address}"),
             // No gossip: it is alone.
@@ -114,9 +117,8 @@ impl Alertmanager {
         Ok(Self { process, address })
     }
 
-    /// Where it logs to when it works in `dir`.
-    fn log_in(dir: &Path) -> PathBuf {
-        dir.join("alertmanager.log")
+    fn config_in(dir: &Path) -> PathBuf {
+        dir.join("alertmanager.yml")
     }
 
     /// Where its API and its page are.

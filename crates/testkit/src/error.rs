@@ -70,6 +70,9 @@ pub enum Error {
     /// A certificate could not be made.
     #[error("can't make a certificate: {0}")]
     Certificate(#[from] rcgen::Error),
+    /// The node does not start.
+    #[error(transparent)]
+    Node(#[from] punching_fist_node::Error),
     /// A kubeconfig can't be used.
     #[error("the kubeconfig can't be used: {0}")]
     Kubeconfig(#[from] kube::config::KubeconfigError),
@@ -79,6 +82,14 @@ pub enum Error {
         /// The CustomResourceDefinition.
         name: String,
         /// How long was waited.
+        seconds: u64,
+    },
+    /// Something that was waited for did not come.
+    #[error("{what}: not so after {seconds} s")]
+    Waited {
+        /// What was waited for.
+        what: String,
+        /// How long.
         seconds: u64,
     },
     /// Text that should be YAML, or a value that can't be written as such.

@@ -6,6 +6,7 @@ pub mod cache;
 pub mod cluster;
 pub mod control_plane;
 pub mod error;
+pub mod files;
 pub mod ground;
 pub mod images;
 pub mod loopback;
@@ -20,6 +21,7 @@ pub mod python;
 pub mod recording;
 pub mod repository;
 pub mod toolchain;
+pub mod wait;
 pub mod yaml;
 
 pub use cache::Cache;

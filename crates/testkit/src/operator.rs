@@ -14,7 +14,7 @@ use punching_fist_node::process::Nursery;
 use serde_json::{Value, json};
 
 use crate::process::{Process, Program};
-use crate::{Error, images, loopback, namespaces, yaml};
+use crate::{Error, files, images, loopback, namespaces, yaml};
 
 /// The operator's ServiceAccount, in [`namespaces::OPERATOR`].
 const SERVICE_ACCOUNT: &str = "punching-fist";
@@ -100,9 +100,10 @@ impl Operator {
         fs::create_dir_all(dir).map_err(Error::file("create", dir))?;
         let webhook = settings.webhook.map_or_else(loopback::free_address, Ok)?;
         let probes = loopback::free_address()?;
-        write(dir, "kubeconfig", &place.kubeconfig)?;
-        write(dir, "webhook-token", &settings.webhook_token)?;
-        write(dir, "config.yaml", &yaml::write(&configuration(dir, &settings, webhook, probes))?)?;
+        files::write_private(&dir.join("kubeconfig"), &place.kubeconfig)?;
+        files::write_private(&dir.join("webhook-token"), &settings.webhook_token)?;
+        let config = yaml::write(&configuration(dir, &settings, webhook, probes))?;
+        files::write_private(&dir.join("config.yaml"), &config)?;
         let start =
             Start { nursery: place.nursery.clone(), program: place.program.clone(), dir: dir.to_owned() };
         let process = start.process(&settings, webhook).await?;
@@ -229,11 +230,6 @@ fn merge(into: &mut Value, patch: &Value) {
             _ => merge(&mut into[key], change),
         }
     }
-}
-
-fn write(dir: &Path, name: &str, text: &str) -> Result<(), Error> {
-    let path = dir.join(name);
-    fs::write(&path, text).map_err(Error::file("write", path))
 }
 
 fn lost_its_port(log: &str, settings: &Settings) -> bool {

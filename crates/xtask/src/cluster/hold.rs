@@ -3,14 +3,13 @@
 use std::error::Error;
 use std::fmt::Write as _;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::process::ExitCode;
 
 use nix::unistd::setsid;
-use punching_fist_testkit::Ground;
 use punching_fist_testkit::alertmanager::{self, Alertmanager};
 use punching_fist_testkit::operator::{self, Operator};
 use punching_fist_testkit::process::Process;
+use punching_fist_testkit::{Ground, files};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::state::{self, Check, Part, Phase, State};
@@ -34,9 +33,16 @@ pub async fn run(arguments: &Arguments) -> Outcome {
     let mut terminated = signal(SignalKind::terminate())?;
     let mut state = State { pid: std::process::id(), phase: Phase::Starting, parts: Vec::new() };
     state.write()?;
-    let held = tokio::select! {
-        held = Held::start(arguments) => held?,
-        _ = terminated.recv() => return Ok(ExitCode::FAILURE),
+    let started = tokio::select! {
+        started = Held::start(arguments) => started,
+        _ = terminated.recv() => Err("ended while it was starting".into()),
+    };
+    let held = match started {
+        Ok(held) => held,
+        Err(error) => {
+            withdraw(&mut state)?;
+            return Err(error);
+        }
     };
     let outcome = held.publish(&mut state);
     if outcome.is_ok() {
@@ -73,8 +79,8 @@ impl Held {
 
     /// Writes down what others read.
     fn publish(&self, state: &mut State) -> Result<(), Box<dyn Error>> {
-        write_secret(&state::kubeconfig(), &fs::read_to_string(self.ground.kubeconfig())?)?;
-        write_secret(&state::environment(), &self.environment())?;
+        files::write_private(&state::kubeconfig(), &fs::read_to_string(self.ground.kubeconfig())?)?;
+        files::write_private(&state::environment(), &self.environment())?;
         state.parts = self.parts();
         state.phase = Phase::Ready;
         state.write()?;
@@ -90,6 +96,10 @@ impl Held {
                 (_, Some(address)) => Check::Accepts(address),
             };
             parts.push(part(process, check));
+        }
+        if let Some(node) = self.ground.node_name() {
+            let (name, check) = ("node".to_owned(), Check::Node(node.to_owned()));
+            parts.push(Part { name, pid: std::process::id(), address: None, log: state::log(), check });
         }
         if let Some(operator) = &self.operator {
             parts.push(part(operator.process(), Check::Answers(operator.probes(), "/readyz".to_owned())));
@@ -145,9 +155,4 @@ fn part(process: &Process, check: Check) -> Part {
         log: process.log().to_owned(),
         check,
     }
-}
-
-fn write_secret(path: &std::path::Path, text: &str) -> Result<(), Box<dyn Error>> {
-    fs::write(path, text)?;
-    Ok(fs::set_permissions(path, fs::Permissions::from_mode(0o600))?)
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Node;
 use kube::{Api, Client};
-use punching_fist_testkit::{control_plane, loopback};
+use punching_fist_testkit::{control_plane, ground, loopback};
 use tokio::net::TcpStream;
 
 use super::state::{self, Check, Part, Phase, State};
@@ -80,9 +80,7 @@ async fn health(part: &Part, client: Option<&Client>) -> Result<(), String> {
 
 async fn node_ready(client: &Client, name: &str) -> Result<(), String> {
     let node: Node = Api::all(client.clone()).get(name).await.map_err(|error| error.to_string())?;
-    let conditions = node.status.and_then(|status| status.conditions).unwrap_or_default();
-    let ready = conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
-    if ready { Ok(()) } else { Err("its Node is not Ready".to_owned()) }
+    if ground::is_ready(&node) { Ok(()) } else { Err("its Node is not Ready".to_owned()) }
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! `cargo xtask cluster up`: builds what is missing where the user can watch it, starts the process that holds the
 //! cluster, and waits until that has written down that it is ready.
 
-use std::env;
 use std::fs::File;
 use std::net::SocketAddr;
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -91,7 +90,8 @@ pub async fn run(arguments: &Arguments) -> Outcome {
 fn start_holder(arguments: &Arguments) -> std::io::Result<Child> {
     std::fs::create_dir_all(state::directory())?;
     let log = File::create(state::log())?;
-    let mut command = Command::new(env::current_exe()?);
+    // Not by its path: cargo may have replaced the file since.
+    let mut command = Command::new("/proc/self/exe");
     command.args(["cluster", "hold"]).args(arguments.words());
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()
 }

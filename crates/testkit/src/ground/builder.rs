@@ -1,0 +1,162 @@
+//! What a ground is to be, and its start.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use punching_fist_node::process::Nursery;
+use tempfile::TempDir;
+
+use super::{Ground, node};
+use crate::cluster::{Cluster, Existing};
+use crate::control_plane::ControlPlane;
+use crate::python::Environment;
+use crate::repository::Programs;
+use crate::{Binaries, Cache, Error, files, images};
+
+/// A kubelet's is 10 s; nobody wants to wait for that here.
+const CRASH_BACKOFF: Duration = Duration::from_secs(2);
+
+/// What the ground is to be.
+pub struct Builder {
+    directory: Option<PathBuf>,
+    existing: bool,
+    operator: bool,
+    agent: bool,
+    model_key: String,
+    crash_backoff: Duration,
+    images: images::Table,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            directory: None,
+            existing: false,
+            operator: true,
+            agent: false,
+            model_key: "scripted".to_owned(),
+            crash_backoff: CRASH_BACKOFF,
+            images: images::Table::new(),
+        }
+    }
+}
+
+impl Builder {
+    /// Where data, logs and configurations go; a temporary directory otherwise.
+    #[must_use]
+    pub fn directory(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.directory = Some(directory.into());
+        self
+    }
+
+    /// Stand on the cluster of `$KUBECONFIG`.
+    #[must_use]
+    pub fn existing(mut self, existing: bool) -> Self {
+        self.existing = existing;
+        self
+    }
+
+    /// Whether the operator is built, so that replicas of it can be started.
+    #[must_use]
+    pub fn operators(mut self, operator: bool) -> Self {
+        self.operator = operator;
+        self
+    }
+
+    /// Whether the agent's image is there, which takes its virtual environment.
+    #[must_use]
+    pub fn agent(mut self, agent: bool) -> Self {
+        self.agent = agent;
+        self
+    }
+
+    /// The model's key, for the Secret of the prepared namespaces.
+    #[must_use]
+    pub fn model_key(mut self, key: impl Into<String>) -> Self {
+        self.model_key = key.into();
+        self
+    }
+
+    /// How long the node waits before it starts a container again that crashed twice; it doubles from there.
+    #[must_use]
+    pub fn crash_backoff(mut self, backoff: Duration) -> Self {
+        self.crash_backoff = backoff;
+        self
+    }
+
+    /// One more image for the node.
+    #[must_use]
+    pub fn image(mut self, name: impl Into<String>, directory: impl Into<PathBuf>) -> Self {
+        self.images.insert(name.into(), directory.into());
+        self
+    }
+
+    /// Builds what is missing and starts everything but operators and Alertmanager.
+    ///
+    /// # Errors
+    /// Something can't be built or started.
+    pub async fn start(self) -> Result<Ground, Error> {
+        let nursery =
+            Nursery::start().map_err(|source| Error::Spawn { name: "the nursery".to_owned(), source })?;
+        let cache = Cache::of_user();
+        let (directory, temporary) = self.place()?;
+        let programs = Programs::build(&nursery, self.operator).await?;
+        let cluster = self.cluster(&nursery, &cache, &directory).await?;
+        let images = self.images(&nursery, &cache, &directory, &programs, &cluster.kubectl()).await?;
+        let kubeconfig = directory.join("kubeconfig");
+        files::write_private(&kubeconfig, &cluster.kubeconfig()?)?;
+        let node = node::start(&nursery, &cluster, images, &directory, self.crash_backoff).await?;
+        let model_key = self.model_key;
+        let ground = Ground {
+            node,
+            cluster,
+            nursery,
+            cache,
+            programs,
+            model_key,
+            kubeconfig,
+            directory,
+            _temporary: temporary,
+        };
+        ground.furnish().await?;
+        Ok(ground)
+    }
+
+    fn place(&self) -> Result<(PathBuf, Option<TempDir>), Error> {
+        if let Some(directory) = &self.directory {
+            fs::create_dir_all(directory).map_err(Error::file("create", directory))?;
+            return Ok((directory.clone(), None));
+        }
+        let made = tempfile::Builder::new().prefix("punching-fist-").tempdir();
+        let temporary = made.map_err(Error::file("create a directory in", std::env::temp_dir()))?;
+        Ok((temporary.path().to_owned(), Some(temporary)))
+    }
+
+    async fn cluster(&self, nursery: &Nursery, cache: &Cache, directory: &Path) -> Result<Cluster, Error> {
+        if self.existing {
+            return Ok(Cluster::Existing(Box::new(Existing::of_user().await?)));
+        }
+        let binaries = Binaries::get(nursery, cache).await?;
+        let own = ControlPlane::start(nursery, &binaries, &directory.join("control-plane")).await?;
+        Ok(Cluster::Own(Box::new(own)))
+    }
+
+    async fn images(
+        &self,
+        nursery: &Nursery,
+        cache: &Cache,
+        directory: &Path,
+        programs: &Programs,
+        kubectl: &Path,
+    ) -> Result<images::Table, Error> {
+        let dir = directory.join("images");
+        let mut table = images::Table::from([images::shell(&dir)?, images::operator(&dir, programs)?]);
+        if self.agent {
+            let environment = Environment::get(nursery, cache).await?;
+            table.extend([images::agent(&dir, &environment, kubectl)?]);
+        }
+        table.extend(self.images.clone());
+        Ok(table)
+    }
+}
