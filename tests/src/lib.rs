@@ -1,5 +1,10 @@
 //! What the end-to-end tests share: one ground for all tests of a process. The tests themselves stand beside this
-//! package's manifest, one file per subject.
+//! package's manifest, one file or folder per subject.
+
+pub mod notification;
+mod replica;
+mod space;
+mod stage;
 
 use std::error::Error;
 use std::fs;
@@ -8,12 +13,19 @@ use std::process::Stdio;
 use std::sync::LazyLock;
 
 use punching_fist_testkit::{Ground, repository};
+use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
 
+pub use replica::{Answer, Replica};
+pub use space::{A_WHILE, Follow, Space};
+pub use stage::{LIMIT, Plan, SHELL_AGENT, Stage, World, until};
+
+/// Why a test fails.
+pub type Failure = Box<dyn Error + Send + Sync>;
 /// How a test ends.
-pub type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
+pub type Outcome = Result<(), Failure>;
 
 /// The runtime of every test that uses the shared ground: its processes and connections belong to one, and that of a
 /// `#[tokio::test]` ends with its test.
@@ -58,14 +70,31 @@ fn directory() -> PathBuf {
 ///
 /// # Errors
 /// It fails; the error is what it said.
-pub async fn kubectl(ground: &Ground, arguments: &[&str]) -> Result<String, Box<dyn Error + Send + Sync>> {
-    let mut command = Command::new(ground.kubectl());
-    command.env("KUBECONFIG", ground.kubeconfig()).args(arguments).stdin(Stdio::null()).kill_on_drop(true);
-    let output = command.output().await?;
+pub async fn kubectl(ground: &Ground, arguments: &[&str]) -> Result<String, Failure> {
+    kubectl_with(ground, arguments, "").await
+}
+
+/// The same with something to read.
+///
+/// # Errors
+/// It fails; the error is what it said.
+pub async fn kubectl_with(ground: &Ground, arguments: &[&str], input: &str) -> Result<String, Failure> {
+    let mut child =
+        kubectl_command(ground, arguments).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(input.as_bytes()).await?;
+    }
+    let output = child.wait_with_output().await?;
     if !output.status.success() {
-        return Err(
-            format!("kubectl {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr)).into()
-        );
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("kubectl {}: {said}", arguments.join(" ")).into());
     }
     Ok(String::from_utf8(output.stdout)?)
+}
+
+pub(crate) fn kubectl_command(ground: &Ground, arguments: &[&str]) -> Command {
+    let mut command = Command::new(ground.kubectl());
+    command.env("KUBECONFIG", ground.kubeconfig()).args(arguments);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+    command
 }

@@ -1,0 +1,139 @@
+//! A replica of the operator as tests use it: its webhook, its metrics, its log.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use http::{HeaderMap, Request};
+use http_body_util::BodyExt as _;
+use kube::client::Body;
+use kube::{Client, Config};
+use punching_fist_testkit::loopback;
+use punching_fist_testkit::operator::Operator;
+use serde_json::Value;
+use tokio::sync::{Mutex, MutexGuard};
+
+use crate::Failure;
+
+/// How much of a log is shown.
+const TAIL_LINES: usize = 60;
+/// What the API server says to who may not do something. A quota's refusal reads otherwise.
+const TRESPASS: &str = "cannot ";
+
+/// A running replica.
+pub struct Replica {
+    operator: Mutex<Operator>,
+    webhook: SocketAddr,
+    probes: SocketAddr,
+    token: String,
+    log: PathBuf,
+}
+
+/// What the webhook answered.
+#[derive(Debug)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, as JSON if it is JSON, else as a string.
+    pub body: Value,
+}
+
+impl Replica {
+    pub(crate) fn new(operator: Operator) -> Self {
+        Self {
+            webhook: operator.webhook(),
+            probes: operator.probes(),
+            token: operator.webhook_token().to_owned(),
+            log: operator.process().log().to_owned(),
+            operator: Mutex::new(operator),
+        }
+    }
+
+    /// The process, to kill and restart it.
+    pub async fn operator(&self) -> MutexGuard<'_, Operator> {
+        self.operator.lock().await
+    }
+
+    /// Where Alertmanager posts to.
+    pub fn webhook_url(&self) -> String {
+        format!("http://{}/webhook/alertmanager", self.webhook)
+    }
+
+    /// The token that the webhook asks for.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// Posts a notification as Alertmanager does.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn post(&self, body: &Value) -> Result<Answer, Failure> {
+        self.post_bytes(body.to_string().into_bytes(), Some(&self.token)).await
+    }
+
+    /// Posts anything.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn post_bytes(&self, body: Vec<u8>, token: Option<&str>) -> Result<Answer, Failure> {
+        let mut request = Request::post("/webhook/alertmanager").header("content-type", "application/json");
+        if let Some(token) = token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let response = client(self.webhook)?.send(request.body(Body::from(body))?).await?;
+        let (head, body) = response.into_parts();
+        let body = String::from_utf8(body.collect().await?.to_bytes().to_vec())?;
+        let body = serde_json::from_str(&body).unwrap_or(Value::String(body));
+        Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
+    }
+
+    /// The value of a metric without labels, or of one as it is written (`name{label="value"}`).
+    ///
+    /// # Errors
+    /// There is no answer, or no such metric.
+    pub async fn metric(&self, name: &str) -> Result<f64, Failure> {
+        let text = self.metrics().await?;
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        Ok(line.ok_or_else(|| format!("no metric {name} in\n{text}"))?.parse()?)
+    }
+
+    /// All metrics, as Prometheus reads them.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn metrics(&self) -> Result<String, Failure> {
+        Ok(loopback::get(self.probes, "/metrics").await?)
+    }
+
+    /// The end of its log.
+    pub fn log_tail(&self) -> String {
+        let text = self.log();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
+    }
+
+    /// Its log.
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(self.log_path()).unwrap_or_default()).into_owned()
+    }
+
+    fn log_path(&self) -> &Path {
+        &self.log
+    }
+
+    /// The lines of its log that tell of a right that it lacks.
+    pub(crate) fn trespasses(&self) -> Vec<String> {
+        let log = self.log();
+        let lacks = |line: &&str| line.contains("forbidden: User") && line.contains(TRESPASS);
+        log.lines().filter(lacks).map(str::to_owned).collect()
+    }
+}
+
+/// kube's client is here anyway; its retries are off.
+fn client(address: SocketAddr) -> Result<Client, Failure> {
+    let mut config = Config::new(format!("http://{address}").parse()?);
+    config.default_retry = false;
+    Ok(Client::try_from(config)?)
+}

@@ -1,0 +1,170 @@
+//! The stage of a test program: its ground, its operators, and one runtime for all of its tests. Processes and
+//! connections belong to a runtime, and that of a `#[tokio::test]` would end with its test.
+
+use std::any::Any;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use kube::Client;
+use punching_fist_testkit::operator::{Operator, Settings};
+use punching_fist_testkit::{Ground, wait};
+use tokio::sync::OnceCell;
+
+use crate::replica::Replica;
+use crate::{Failure, Outcome, RUNTIME, Space, directory};
+
+/// The image whose program is this package's `shell-agent`.
+pub const SHELL_AGENT: &str = "shell-agent";
+/// How long anything may take that takes seconds on a free machine.
+pub const LIMIT: Duration = Duration::from_secs(60);
+
+/// What a stage is made of.
+pub struct Plan {
+    /// The program `shell-agent`: only a test program knows where cargo has put it.
+    pub shell_agent: &'static str,
+    /// Whether the image of the agent around the OpenHands SDK is there.
+    pub agent: bool,
+    /// The operator's replicas.
+    pub replicas: Vec<Settings>,
+}
+
+/// One for each test program; the first test that runs sets it up.
+pub struct Stage {
+    plan: fn() -> Plan,
+    world: OnceCell<Result<World, String>>,
+}
+
+/// A ground with operators on it.
+pub struct World {
+    ground: Ground,
+    replicas: Vec<Replica>,
+}
+
+impl Stage {
+    /// A stage to be set up by this plan.
+    pub const fn new(plan: fn() -> Plan) -> Self {
+        Self { plan, world: OnceCell::const_new() }
+    }
+
+    /// Runs `test` in a namespace of its own, called `name`, which is prepared for agents.
+    ///
+    /// # Panics
+    /// When the test fails, or when an operator was forbidden anything; then all that is known is printed.
+    pub fn play<F>(&'static self, name: &str, test: F)
+    where
+        F: AsyncFnOnce(Space) -> Outcome,
+    {
+        RUNTIME.block_on(async {
+            let world = self.world().await;
+            world.ground.prepare_namespace(name).await.unwrap_or_else(|error| panic!("{error}"));
+            world.watched(Space::new(world, name, ""), test).await;
+        });
+    }
+
+    /// Runs `test` in the namespace of the default route, where its objects are called `name` and something.
+    ///
+    /// # Panics
+    /// As [`Self::play`].
+    pub fn play_alerts<F>(&'static self, name: &str, test: F)
+    where
+        F: AsyncFnOnce(Space) -> Outcome,
+    {
+        RUNTIME.block_on(async {
+            let world = self.world().await;
+            world.watched(Space::new(world, punching_fist_testkit::namespaces::AGENTS, name), test).await;
+        });
+    }
+
+    async fn world(&'static self) -> &'static World {
+        let set_up = || async { World::set_up((self.plan)()).await.map_err(|error| error.to_string()) };
+        match self.world.get_or_init(set_up).await {
+            Ok(world) => world,
+            Err(error) => panic!("the stage can't be set up: {error}"),
+        }
+    }
+}
+
+impl World {
+    async fn set_up(plan: Plan) -> Result<Self, Failure> {
+        let directory = directory();
+        let image = shell_agent(&directory, plan.shell_agent)?;
+        let ground = Ground::builder().directory(&directory).agent(plan.agent).image(SHELL_AGENT, &image);
+        let ground = ground.start().await?;
+        symlink(ground.kubectl(), image.join("kubectl"))?;
+        let mut replicas = Vec::new();
+        for settings in plan.replicas {
+            replicas.push(Replica::new(ground.operator(settings).await?));
+        }
+        Ok(Self { ground, replicas })
+    }
+
+    /// The ground.
+    pub fn ground(&self) -> &Ground {
+        &self.ground
+    }
+
+    /// A client with all rights.
+    pub fn client(&self) -> Client {
+        self.ground.client()
+    }
+
+    /// The operator's replicas, as the plan has them.
+    pub fn replicas(&self) -> &[Replica] {
+        &self.replicas
+    }
+
+    /// Starts one more replica, of which nobody else knows.
+    ///
+    /// # Errors
+    /// It doesn't become ready.
+    pub async fn start(&self, settings: Settings) -> Result<Operator, Failure> {
+        Ok(self.ground.operator(settings).await?)
+    }
+
+    /// Runs `test`; shows all that is known if it fails.
+    async fn watched<F>(&'static self, space: Space, test: F)
+    where
+        F: AsyncFnOnce(Space) -> Outcome,
+    {
+        let outcome = AssertUnwindSafe(test(space.clone())).catch_unwind().await;
+        let failure = match outcome {
+            Ok(Ok(())) => self.trespasses(),
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(panic) => Some(text(&*panic)),
+        };
+        if let Some(failure) = failure {
+            panic!("{failure}\n\n{}", space.diagnosis().await);
+        }
+    }
+
+    /// What the operators tried and were not allowed to: their rights are those that we ship.
+    fn trespasses(&self) -> Option<String> {
+        let lines: Vec<String> = self.replicas.iter().flat_map(Replica::trespasses).collect();
+        (!lines.is_empty()).then(|| format!("the operator lacks rights:\n{}", lines.join("\n")))
+    }
+}
+
+/// Makes the image: the program under the name that the runner starts. kubectl comes to it when the ground is there.
+fn shell_agent(directory: &Path, program: &str) -> Result<PathBuf, Failure> {
+    let image = directory.join("shell-agent");
+    fs::create_dir_all(&image)?;
+    symlink(program, image.join("punching-fist-agent"))?;
+    Ok(image)
+}
+
+fn text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it panicked").to_owned()
+}
+
+/// Waits until `look` finds something, for at most [`LIMIT`].
+///
+/// # Errors
+/// It is not found in time.
+pub async fn until<T>(what: &str, look: impl AsyncFnMut() -> Option<T>) -> Result<T, Failure> {
+    Ok(wait::until(what, LIMIT, look).await?)
+}

@@ -1,0 +1,30 @@
+//! Tasks from their start to their end: the operator with the real Job controller, the shell agent in the pods.
+
+mod examples;
+mod forgery;
+mod input;
+mod kubectl;
+mod limits;
+mod obstacles;
+mod runs;
+mod stops;
+
+use punching_fist_e2e::{Plan, SHELL_AGENT, Stage};
+use punching_fist_testkit::operator::Settings;
+use serde_json::json;
+
+static STAGE: Stage = Stage::new(plan);
+
+fn plan() -> Plan {
+    let config = json!({
+        "agents": {
+            "openhands": { "image": SHELL_AGENT, "maxConcurrent": 50 },
+            // One run at a time.
+            "narrow": { "image": SHELL_AGENT, "model": "openai/scripted", "maxConcurrent": 1 },
+        },
+        // A pod that can't start is given up within a test.
+        "limits": { "maxConcurrent": 50, "podStartTimeoutSeconds": 30 },
+    });
+    let replica = Settings { config, ..Settings::new("tasks") };
+    Plan { shell_agent: env!("CARGO_BIN_EXE_shell-agent"), agent: false, replicas: vec![replica] }
+}
