@@ -48,6 +48,11 @@ impl Health {
         });
     }
 
+    /// Notes that this process goes: whoever still comes here should go elsewhere.
+    pub fn stop(&self) {
+        self.checks.send_modify(|checks| drop(checks.insert("process", Err("stopping".to_owned()))));
+    }
+
     /// Every check that is not well, one a line; none if all is.
     pub fn unready(&self) -> Option<String> {
         let checks = self.checks.borrow();

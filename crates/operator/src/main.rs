@@ -9,6 +9,7 @@ mod metrics;
 mod place;
 mod probes;
 mod run;
+mod serve;
 mod telemetry;
 mod wiring;
 

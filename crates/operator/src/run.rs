@@ -7,7 +7,6 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use k8s_controller::LeaderElection;
 use prometheus::Registry;
 use tokio::net::TcpListener;
@@ -24,8 +23,9 @@ use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::place::{self, NamespaceUnknown, Place};
 use crate::probes;
+use crate::serve::serve;
 use crate::telemetry::{self, BadFilter};
-use crate::wiring::Parts;
+use crate::wiring::{Controller, Parts};
 
 /// Name of the Lease, in the operator's own namespace.
 const LEASE: &str = "punching-fist";
@@ -86,7 +86,7 @@ pub fn run(arguments: &RunArguments) -> Result<(), RunError> {
     telemetry::start(arguments.log_format)?;
     let config = config::load(&arguments.config)?;
     let place = place::find(arguments)?;
-    if config.route_namespace == place.namespace {
+    if config.route.namespace() == place.namespace {
         return Err(RunError::SharedNamespace(place.namespace));
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -102,31 +102,27 @@ async fn start(config: Config, place: Place) -> Result<(), RunError> {
     let registry = Registry::new();
     let metrics = Metrics::new(&registry)?;
     let client = client::connect(metrics.clone()).await?;
-    info!(version = env!("CARGO_PKG_VERSION"), ?place, webhook = %webhook.local_addr()?, probes = %probes.local_addr()?, "starting");
+    let (at, version) = (webhook.local_addr()?, env!("CARGO_PKG_VERSION"));
+    info!(version, namespace = place.namespace, replica = place.replica, webhook = %at, probes = %probes.local_addr()?, "starting");
 
     let health = Arc::new(Health::new(&["cluster", "process"]));
-    let parts = Parts::new(client.clone(), config, place.replica.clone(), &registry)?;
+    let parts = Parts::new(&client, config, place.replica.clone(), &registry)?;
     let replica = Replica {
         election: LeaderElection::new(client.clone(), &place.namespace, LEASE, &place.replica),
         metrics,
         health: health.clone(),
         stop: CancellationToken::new(),
     };
-    serve(probes, probes::router(health.clone(), registry), CancellationToken::new());
+    tokio::spawn(serve(probes, probes::router(health.clone(), registry), CancellationToken::new()));
     tokio::spawn(async move { health.watch_cluster(client).await });
-    let webhook = serve(webhook, parts.webhook(), replica.stop.clone());
+    tokio::spawn(parts.watch);
+    let webhook = tokio::spawn(serve(webhook, parts.webhook, replica.stop.clone()));
     replica.health.set("process", Ok(()));
-    replica.live(stop_signal, webhook, parts).await
+    replica.live(stop_signal, webhook, parts.controller).await
 }
 
 async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, RunError> {
     TcpListener::bind(address).await.map_err(|source| RunError::Listen { key, address, source })
-}
-
-/// Serves until `stop`; then no new connection is taken, and what is under way is answered.
-fn serve(listener: TcpListener, router: Router, stop: CancellationToken) -> JoinHandle<std::io::Result<()>> {
-    let serving = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
-    tokio::spawn(async move { serving.await })
 }
 
 /// Ends when Kubernetes or a person asks the process to stop.
@@ -153,17 +149,17 @@ impl Replica {
     async fn live(
         self,
         stop_signal: impl Future<Output = ()>,
-        mut webhook: JoinHandle<std::io::Result<()>>,
-        parts: Parts,
+        mut webhook: JoinHandle<()>,
+        controller: Controller,
     ) -> Result<(), RunError> {
-        let mut leading = pin!(self.lead(parts));
+        let mut leading = pin!(self.lead(controller));
         tokio::select! {
             () = stop_signal => {}
             ended = &mut leading => return ended.and(Err(RunError::Ended("controller"))),
             _ = &mut webhook => return Err(RunError::Ended("webhook")),
         }
         info!("stopping: answering what is under way, then giving the Lease back");
-        self.health.set("process", Err("stopping".to_owned()));
+        self.health.stop();
         self.stop.cancel();
         let stopped = timeout(STOP_TIMEOUT, async { tokio::join!(webhook, leading) }).await;
         if stopped.is_err() {
@@ -177,7 +173,7 @@ impl Replica {
 
     /// Waits until the cluster's definitions are ours, then for the Lease, and works while holding it. Ends when told to
     /// stop, or when the Lease is lost.
-    async fn lead(&self, parts: Parts) -> Result<(), RunError> {
+    async fn lead(&self, controller: Controller) -> Result<(), RunError> {
         tokio::select! {
             () = self.stop.cancelled() => return Ok(()),
             () = self.health.until("cluster") => {}
@@ -186,7 +182,7 @@ impl Replica {
         let work = async {
             holds.set(true);
             self.metrics.leader.set(1);
-            parts.controller(self.stop.clone()).await;
+            controller.run(self.stop.clone()).await;
         };
         let mut held = pin!(self.election.with_lease(work));
         // Whoever only waits for the Lease just goes; whoever holds it finishes what is under way.

@@ -75,8 +75,8 @@ fn every_prompt_renders() {
     for (file, mut task) in tasks() {
         task["metadata"]["namespace"] = json!("default");
         let prompt = match task["kind"].as_str().unwrap() {
-            "MaintenanceTask" => render(serde_json::from_value::<MaintenanceTask>(task).unwrap(), &settings),
-            _ => render(serde_json::from_value::<AlertTask>(task).unwrap(), &settings),
+            "MaintenanceTask" => render(&serde_json::from_value::<MaintenanceTask>(task).unwrap(), &settings),
+            _ => render(&serde_json::from_value::<AlertTask>(task).unwrap(), &settings),
         };
         for must in ["Diagnosed", "NotReproduced"] {
             assert!(prompt.contains(must), "{file} doesn't say when {must} is right");
@@ -87,8 +87,8 @@ fn every_prompt_renders() {
     }
 }
 
-fn render(task: impl Task, settings: &Settings) -> String {
-    prompt::render(&task, 1, None, settings).unwrap()
+fn render(task: &impl Task, settings: &Settings) -> String {
+    prompt::render(task, 1, None, settings).unwrap()
 }
 
 #[test]

@@ -4,12 +4,13 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use punching_fist_api::EnvVar;
+use punching_fist_api::{EnvVar, TaskSpec};
 use punching_fist_core::profile::{AgentProfile, Settings};
-use punching_fist_core::route::Matcher;
+use punching_fist_core::route::{self, Matcher, Route};
+use punching_fist_webhook::Authentication;
 
 use super::file::{self, File, HttpConfig};
-use super::{Authentication, Config, Problem, Problems, limits, locate};
+use super::{Config, Problem, Problems, limits, locate};
 
 /// What the agent is told of an alert, if neither its task nor the configuration says anything.
 const DEFAULT_ALERT_PROMPT: &str = include_str!("../../../core/prompts/alert.md");
@@ -23,19 +24,18 @@ pub fn check(file: File, text: &str, folder: &Path) -> Result<Config, Problems> 
     let mut check = Check { text, problems: Vec::new() };
     let (webhook, probes) = check.listen(&file.listen);
     let prometheus = check.prometheus(&file.receivers.prometheus);
-    check.route(&file);
+    let route = check.route(&file);
     check.agents(&file);
     check.limits(&file);
     let alert_prompt = check.alert_prompt(&file.prompts, folder);
-    if !check.problems.is_empty() {
+    let (Some(route), true) = (route, check.problems.is_empty()) else {
         return Err(check.problems);
-    }
+    };
     Ok(Config {
         webhook,
         probes,
         prometheus,
-        route_namespace: file.default_route.namespace.clone(),
-        route: file.default_route.into_spec(),
+        route,
         settings: Settings {
             profiles: file.agents.0,
             runner_image: file.runner.image,
@@ -106,22 +106,33 @@ impl Check<'_> {
         found.map_err(|message| self.refuse(PATH, message)).ok()
     }
 
-    fn route(&mut self, file: &File) {
-        let route = &file.default_route;
-        self.require(is_dns_label(&route.namespace), "defaultRoute.namespace", not_a_label(&route.namespace));
-        for (index, matcher) in route.matchers.iter().enumerate() {
+    /// The route; none if a matcher of it can't be read.
+    fn route(&mut self, file: &File) -> Option<Route> {
+        let written = &file.default_route;
+        self.require(
+            is_dns_label(&written.namespace),
+            "defaultRoute.namespace",
+            not_a_label(&written.namespace),
+        );
+        for (index, matcher) in written.matchers.iter().enumerate() {
             if let Err(error) = Matcher::parse(matcher) {
                 self.refuse(&format!("defaultRoute.match[{index}]"), error);
             }
         }
-        for (path, message) in limits::refused("defaultRoute", &route.clone().into_spec()) {
+        let spec = written.clone().into_spec();
+        for (path, message) in limits::refused("defaultRoute", &spec) {
             self.refuse(&path, message);
         }
-        self.environment("defaultRoute.template.agent", &route.template.agent.env);
-        if let Some(prompt) = &route.template.prompt {
+        self.route_template(&spec.template, file);
+        Route::new(&written.namespace, route::DEFAULT, spec).ok()
+    }
+
+    fn route_template(&mut self, template: &TaskSpec, file: &File) {
+        self.environment("defaultRoute.template.agent", &template.agent.env);
+        if let Some(prompt) = &template.prompt {
             self.template("defaultRoute.template.prompt", prompt);
         }
-        let profile = &route.template.agent.profile;
+        let profile = &template.agent.profile;
         let known = file.agents.0.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
         let message = format!("there is no profile `{profile}` under agents, which has: {known}");
         self.require(file.agents.0.contains_key(profile), "defaultRoute.template.agent.profile", message);

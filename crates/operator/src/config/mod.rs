@@ -8,15 +8,15 @@ mod read;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use punching_fist_api::AlertRouteSpec;
 use punching_fist_core::profile::Settings;
+use punching_fist_core::route::Route;
+use punching_fist_webhook::Authentication;
 
 /// What the operator runs by: read, checked, complete.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// Where alerts come in.
     pub webhook: SocketAddr,
@@ -24,33 +24,10 @@ pub struct Config {
     pub probes: SocketAddr,
     /// How Alertmanager has to authenticate; none if its receiver is off.
     pub prometheus: Option<Authentication>,
-    /// Namespace of the default route's tasks.
-    pub route_namespace: String,
-    /// Which alerts become tasks, and how they run.
-    pub route: AlertRouteSpec,
+    /// Which alerts become tasks, where, and how they run.
+    pub route: Route,
     /// Profiles, limits, images, prompts: what decisions about runs look at.
     pub settings: Settings,
-}
-
-/// How a sender has to authenticate.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Authentication {
-    /// Not at all: the configuration says so in so many words.
-    None,
-    /// By this bearer token.
-    BearerToken(String),
-    /// By the bearer token that this file holds.
-    BearerTokenFile(PathBuf),
-}
-
-impl fmt::Debug for Authentication {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::None => formatter.write_str("None"),
-            Self::BearerToken(_) => formatter.write_str("BearerToken(<hidden>)"),
-            Self::BearerTokenFile(path) => write!(formatter, "BearerTokenFile({})", path.display()),
-        }
-    }
 }
 
 /// One thing that is wrong with a configuration.
