@@ -1,6 +1,5 @@
 //! The ground itself: a control plane that serves, Alertmanager that posts, and nothing left when who started it is gone.
 
-use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -53,6 +52,26 @@ fn agents_may_read_pods_and_no_secrets() {
 }
 
 #[test]
+fn a_job_runs_to_its_end_and_its_log_is_followed() {
+    on_ground(async |ground| {
+        let script = "for line in 1 2 3; do echo line $line; sleep 0.3; done";
+        kubectl(ground, &["create", "job", "plain", "--image=busybox", "--", "sh", "-c", script]).await?;
+        let started = async || kubectl(ground, &["logs", "job/plain"]).await.ok();
+        wait::until("the container has started", LIMIT, started).await?;
+        // It ends when the container does, and has then shown everything.
+        let followed = kubectl(ground, &["logs", "--follow", "job/plain"]).await?;
+        assert_eq!(followed, "line 1\nline 2\nline 3\n");
+        kubectl(ground, &["wait", "--for=condition=Complete", "job/plain", "--timeout=30s"]).await?;
+        let node =
+            kubectl(ground, &["get", "pods", "-ljob-name=plain", "-o=jsonpath={.items[*].spec.nodeName}"])
+                .await?;
+        assert_eq!(Some(node.as_str()), ground.node_name());
+        kubectl(ground, &["delete", "job/plain"]).await?;
+        Ok(())
+    });
+}
+
+#[test]
 fn alertmanager_posts_what_it_is_given() {
     on_ground(async |ground| {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -100,21 +119,45 @@ async fn nothing_outlives_who_is_killed() -> Outcome {
         .kill_on_drop(true)
         .spawn()?;
     let stdout = child.stdout.take().ok_or("stdout is piped")?;
-    let line = BufReader::new(stdout)
-        .lines()
-        .next_line()
-        .await?
-        .ok_or("it ended before its control plane was up")?;
-    let pids: Vec<&str> = line.split_whitespace().collect();
-    assert_eq!(pids.len(), 3, "{line}");
-    assert!(pids.iter().all(|pid| runs(pid)), "{line}");
+    let line =
+        BufReader::new(stdout).lines().next_line().await?.ok_or("it ended before its ground was up")?;
+    assert_eq!(line, "ready");
+    let below = descendants(child.id().ok_or("it runs")?);
+    // etcd, API server, controller manager, and the pod: its namespaces' keeper and its first process.
+    assert!(below.len() >= 5, "{below:?}");
     child.kill().await?;
-    wait::until("all are gone", LIMIT, async || pids.iter().all(|pid| !runs(pid)).then_some(())).await?;
+    let gone = async || below.iter().all(|pid| Process::read(*pid).is_none()).then_some(());
+    wait::until("all processes are gone", LIMIT, gone).await?;
     Ok(())
 }
 
-/// Whether the process is there and no zombie.
-fn runs(pid: &str) -> bool {
-    let status = std::fs::read_to_string(Path::new("/proc").join(pid).join("status")).unwrap_or_default();
-    status.lines().any(|line| line.starts_with("State:") && !line.contains('Z'))
+/// What `/proc` says about a process.
+struct Process {
+    pid: u32,
+    parent: u32,
+}
+
+impl Process {
+    /// Nothing for one that has ended, waited for or not.
+    fn read(pid: u32) -> Option<Self> {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        let alive = !field("State:")?.starts_with('Z');
+        let parent = field("PPid:")?.parse().ok()?;
+        alive.then_some(Self { pid, parent })
+    }
+}
+
+/// The processes that `root` has started, and those that they have started.
+fn descendants(root: u32) -> Vec<u32> {
+    let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let processes: Vec<Process> = pids.filter_map(Process::read).collect();
+    let mut found = vec![root];
+    let mut next = 0;
+    while let Some(&parent) = found.get(next) {
+        found.extend(processes.iter().filter(|process| process.parent == parent).map(|process| process.pid));
+        next += 1;
+    }
+    found.split_off(1)
 }

@@ -139,7 +139,6 @@ impl Ground {
     async fn furnish(&self) -> Result<(), Error> {
         let client = self.client();
         manifests::apply_kinds(&client, &[MaintenanceTask::crd(), AlertTask::crd()]).await?;
-        namespaces::ensure(&client, namespaces::OPERATOR).await?;
         manifests::apply(&client, &deployed()?).await?;
         for name in namespaces::PREPARED {
             self.prepare_namespace(name).await?;

@@ -1,6 +1,7 @@
 //! The operator as a process of this host, with the rights of its own ServiceAccount: RBAC is as real as in a pod.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -46,7 +47,7 @@ impl Settings {
         Self {
             name: name.to_owned(),
             config: json!({}),
-            webhook_token: "ground-webhook-token".to_owned(),
+            webhook_token: random_token(),
             webhook: None,
             log: "info".to_owned(),
         }
@@ -201,6 +202,14 @@ pub(crate) async fn token(client: &Client) -> Result<String, Error> {
     let made =
         made.map_err(Error::kube(format!("asking for a token of ServiceAccount {SERVICE_ACCOUNT}")))?;
     Ok(made.status.map(|status| status.token).unwrap_or_default())
+}
+
+/// 128 bits that nobody else on this host can guess.
+fn random_token() -> String {
+    let mut bytes = [0; 16];
+    let read = File::open("/dev/urandom").and_then(|mut source| source.read_exact(&mut bytes));
+    read.expect("every Linux has /dev/urandom");
+    format!("{:032x}", u128::from_le_bytes(bytes))
 }
 
 fn configuration(dir: &Path, settings: &Settings, webhook: SocketAddr, probes: SocketAddr) -> Value {

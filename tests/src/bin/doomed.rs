@@ -1,20 +1,20 @@
-//! Starts a control plane, prints the ids of its processes, and waits to be killed: for the test that proves that
-//! nothing outlives it.
+//! Brings a ground up with a pod on it, says so, and waits to be killed: for the test that proves that nothing outlives
+//! it.
 
 use std::error::Error;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use punching_fist_testkit::{Binaries, Cache, ControlPlane, Nursery};
+use punching_fist_e2e::kubectl;
+use punching_fist_testkit::Ground;
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let dir = PathBuf::from(std::env::args_os().nth(1).ok_or("usage: doomed DIRECTORY")?);
-    let nursery = Nursery::start()?;
-    let binaries = Binaries::get(&nursery, &Cache::of_user()).await?;
-    let control_plane = ControlPlane::start(&nursery, &binaries, &dir).await?;
-    let pids: Vec<String> =
-        control_plane.processes().iter().map(|process| process.pid().to_string()).collect();
-    println!("{}", pids.join(" "));
-    std::future::pending::<()>().await;
+    let ground = Ground::builder().directory(dir).operators(false).start().await?;
+    kubectl(&ground, &["run", "pod", "--image=busybox", "--restart=Never", "--", "sleep", "3600"]).await?;
+    kubectl(&ground, &["wait", "--for=condition=Ready", "pod/pod", "--timeout=30s"]).await?;
+    println!("ready");
+    tokio::time::sleep(Duration::from_secs(3600)).await;
     Ok(())
 }
