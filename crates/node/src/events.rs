@@ -1,5 +1,6 @@
 //! Events about pods, published one after the other beside the work: none of them holds up or fails a pod.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{ObjectReference, Pod};
@@ -51,7 +52,10 @@ impl Events {
     fn send(&self, about: &ObjectReference, type_: EventType, reason: &str, mut note: String) {
         let end = (0..=LONGEST_NOTE.min(note.len())).rfind(|&at| note.is_char_boundary(at));
         note.truncate(end.unwrap_or(0));
-        let (reason, action) = (reason.to_owned(), "Run".to_owned());
+        // The recorder takes events for repeats that differ in their note alone, and would show only the first.
+        let mut hasher = DefaultHasher::new();
+        note.hash(&mut hasher);
+        let (reason, action) = (reason.to_owned(), format!("Run{:x}", hasher.finish()));
         let event = Event { type_, reason, note: Some(note), action, secondary: None };
         if self.0.try_send((about.clone(), event)).is_err() {
             tracing::debug!("too many events wait: one is dropped");

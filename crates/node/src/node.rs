@@ -44,6 +44,8 @@ pub struct NodeConfig {
     pub images: BTreeMap<String, PathBuf>,
     /// Where volumes and logs are kept. Nobody else may use it.
     pub directory: PathBuf,
+    /// What else of the host no container sees: where keys and kubeconfigs lie. Home directories are hidden anyway.
+    pub hidden: Vec<PathBuf>,
     /// What the API server is shown when it asks for logs.
     pub serving_certificate_pem: String,
     /// The certificate's key.
@@ -102,7 +104,7 @@ impl Node {
     pub async fn start(config: NodeConfig, nursery: Nursery) -> Result<Self, Error> {
         let directory = prepare(&config.directory)
             .map_err(|source| Error::Directory { path: config.directory.clone(), source })?;
-        let sandbox = Sandbox::new(nursery, &directory)
+        let sandbox = Sandbox::new(nursery, &directory, &config.hidden)
             .map_err(|source| Error::Directory { path: directory.clone(), source })?;
         sandbox.probe().await?;
         let logs = Arc::new(Logs::default());

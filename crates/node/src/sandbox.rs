@@ -5,12 +5,13 @@ use std::fmt::Write as _;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{PermissionsExt as _, fchown};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
 
@@ -19,6 +20,23 @@ use crate::process::{Nursery, tied};
 use crate::security::{Credentials, Privileges};
 
 const SETUP: &str = include_str!("sandbox/setup.sh");
+
+/// Its name in the node's directory.
+const SCRIPT: &str = "setup.sh";
+
+/// What goes before `unshare`. The report comes in as standard input, as no other descriptor can be handed over, and is
+/// the standard error of what comes before the command. Who started this program may have left more descriptors open:
+/// they are closed, which only bash can do for those above 9.
+const ENTER: &str = r#"
+exec 3>&0 4>&2 2>&3 </dev/null
+for descriptor in /proc/self/fd/*; do
+    descriptor=${descriptor##*/}
+    [ "$descriptor" -le 4 ] || [ -z "${BASH_VERSION:-}" ] || eval "exec $descriptor>&-"
+done
+exec unshare "$@""#;
+
+/// The script's last word before the command runs.
+const READY: &str = "\nready\n";
 
 /// Where a container finds programs after those of its image.
 const STANDARD_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -66,10 +84,47 @@ pub enum StartError {
 /// A container that runs.
 #[derive(Debug)]
 pub struct Running {
-    pub child: Child,
+    pub process: Process,
     pub stdout: pipe::Receiver,
     pub stderr: pipe::Receiver,
+}
+
+/// The process of a container that runs.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    report: BufReader<pipe::Receiver>,
     pub first: FirstProcess,
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exit {
+    /// As a shell counts: for a signal its number comes on top of 128.
+    pub code: i32,
+    pub signal: Option<i32>,
+}
+
+impl Process {
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// The system does not tell.
+    pub async fn wait(&mut self) -> io::Result<Exit> {
+        let status = self.child.wait().await?;
+        let mut complaint = String::new();
+        self.report.read_to_string(&mut complaint).await?;
+        Ok(exit_of(status, &complaint))
+    }
+}
+
+/// `unshare` ends as its child did. Some versions can't for SIGKILL: they complain, and exit with 1.
+fn exit_of(status: ExitStatus, complaint: &str) -> Exit {
+    match (status.code(), status.signal()) {
+        (Some(1), _) if !complaint.is_empty() => Exit { code: 137, signal: Some(9) },
+        (Some(code), _) => Exit { code, signal: None },
+        (None, signal) => Exit { code: 128 + signal.unwrap_or(9), signal },
+    }
 }
 
 /// The first process of a container, as the host numbers it.
@@ -93,22 +148,24 @@ impl FirstProcess {
 #[derive(Clone)]
 pub struct Sandbox {
     nursery: Nursery,
-    script: PathBuf,
-    /// The node's own data, which no container sees.
-    hidden: PathBuf,
+    directory: PathBuf,
+    /// What no container sees but for what its image needs.
+    hidden: Vec<PathBuf>,
     privileges: Privileges,
 }
 
 impl Sandbox {
-    /// Writes the script into `directory`.
+    /// Writes the script into `directory`, the node's own. That and `hidden` are not seen by containers.
     ///
     /// # Errors
     /// The directory can't be written.
-    pub fn new(nursery: Nursery, directory: &Path) -> io::Result<Self> {
-        let script = directory.join("setup.sh");
-        std::fs::write(&script, SETUP)?;
+    pub fn new(nursery: Nursery, directory: &Path, hidden: &[PathBuf]) -> io::Result<Self> {
+        std::fs::write(directory.join(SCRIPT), SETUP)?;
         let privileges = if geteuid().is_root() { Privileges::Root } else { Privileges::UserNamespace };
-        Ok(Self { nursery, script, hidden: directory.to_owned(), privileges })
+        let more = hidden.iter().filter_map(|path| path.canonicalize().ok());
+        let mut hidden: Vec<_> = more.chain([directory.to_owned()]).collect();
+        hidden.sort_unstable();
+        Ok(Self { nursery, directory: directory.to_owned(), hidden, privileges })
     }
 
     /// With what rights containers are made.
@@ -121,7 +178,7 @@ impl Sandbox {
     /// # Errors
     /// It can't.
     pub async fn probe(&self) -> Result<(), StartError> {
-        let scratch = self.hidden.join("probe");
+        let scratch = self.directory.join("probe");
         std::fs::create_dir_all(&scratch)?;
         let launch = Launch {
             command: vec!["true".to_owned()],
@@ -134,7 +191,7 @@ impl Sandbox {
             needed: BTreeSet::new(),
             scratch,
         };
-        self.start(&launch).await?.child.wait().await?;
+        self.start(&launch).await?.process.wait().await?;
         Ok(())
     }
 
@@ -156,29 +213,23 @@ impl Sandbox {
         let mut command = self.command(launch);
         command.stdin(Stdio::from(report)).stdout(Stdio::from(out)).stderr(Stdio::from(err));
         let child = self.nursery.spawn(command).await?;
-        let mut text = String::new();
-        receiver(report_reader)?.read_to_string(&mut text).await?;
-        let (stdout, mut stderr) = (receiver(out_reader)?, receiver(err_reader)?);
-        match reported(&text) {
-            Ok(first) => Ok(Running { child, stdout, stderr, first: FirstProcess(first) }),
-            Err(trouble) => {
-                // What fails before the script runs speaks there.
-                let mut more = String::new();
-                stderr.read_to_string(&mut more).await?;
-                Err(StartError::Setup(format!("{trouble} {more}").trim_end().to_owned()))
-            }
-        }
+        let mut report = BufReader::new(receiver(report_reader)?);
+        let text = report_of(&mut report).await?;
+        let first = FirstProcess(reported(&text).map_err(StartError::Setup)?);
+        let process = Process { child, report, first };
+        Ok(Running { process, stdout: receiver(out_reader)?, stderr: receiver(err_reader)? })
     }
 
     fn command(&self, launch: &Launch) -> Command {
         // A session of its own: the terminal's signals, and its /dev/tty, are not for containers.
         let mut command = tied("setsid");
-        command.arg("unshare");
+        let shell = ["/bin/bash", "/bin/sh"].into_iter().find(|shell| Path::new(shell).exists());
+        command.arg(shell.unwrap_or("sh")).args(["-c", ENTER, "unshare"]);
         if self.privileges == Privileges::UserNamespace {
             command.args(["--user", "--map-root-user"]);
         }
         command.args(["--mount", "--pid", "--ipc", "--uts", "--fork", "--kill-child", "--", "/bin/sh"]);
-        command.arg(&self.script).args(self.steps(launch)).arg("--").args(&launch.command);
+        command.arg(self.directory.join(SCRIPT)).args(self.steps(launch)).arg("--").args(&launch.command);
         command.env_clear().current_dir("/").env("PATH", STANDARD_PATH);
         command.env("SCRATCH", &launch.scratch).env("POD_HOSTNAME", &launch.hostname);
         command.env("WORKING_DIRECTORY", &launch.working_directory);
@@ -195,10 +246,12 @@ impl Sandbox {
     /// The script's steps, three words each.
     fn steps(&self, launch: &Launch) -> Vec<PathBuf> {
         let mut steps: Vec<[PathBuf; 3]> = Vec::new();
-        let hidden = HIDDEN.iter().map(Path::new).chain([self.hidden.as_path()]);
+        let hidden = HIDDEN.iter().map(Path::new).chain(self.hidden.iter().map(PathBuf::as_path));
         steps.push(["hide".into(), "/var/tmp".into(), "1777".into()]);
-        if !HIDDEN.iter().any(|parent| self.hidden.starts_with(parent)) {
-            steps.push(["hide".into(), self.hidden.clone(), "755".into()]);
+        for path in outermost(&self.hidden.iter().collect::<Vec<_>>()) {
+            if !HIDDEN.iter().any(|parent| path.starts_with(parent)) {
+                steps.push(["hide".into(), path.clone(), "755".into()]);
+            }
         }
         let (bound, seen): (Vec<_>, Vec<_>) =
             launch.needed.iter().partition(|path| hidden.clone().any(|parent| path.starts_with(parent)));
@@ -250,6 +303,13 @@ fn receiver(pipe: io::PipeReader) -> io::Result<pipe::Receiver> {
     pipe::Receiver::from_owned_fd(OwnedFd::from(pipe))
 }
 
+/// All that the script reports. The pipe is open for longer than that: `unshare` may still complain.
+async fn report_of(report: &mut BufReader<pipe::Receiver>) -> io::Result<String> {
+    let mut text = String::new();
+    while report.read_line(&mut text).await? > 0 && !text.ends_with(READY) {}
+    Ok(text)
+}
+
 /// What the script wrote to its report: the first process if the command runs, else what was in the way.
 fn reported(text: &str) -> Result<Pid, String> {
     let (mut first, mut ready, mut trouble) = (None, false, String::new());
@@ -287,6 +347,20 @@ mod tests {
         ] {
             let got = reported(text).map(Pid::as_raw);
             assert_eq!(got, want.map_err(str::to_owned), "{text}");
+        }
+    }
+
+    #[test]
+    fn signals_become_exit_codes() {
+        for (status, complaint, code, signal) in [
+            (0, "", 0, None),
+            (3 << 8, "", 3, None),
+            (1 << 8, "", 1, None),
+            (1 << 8, "unshare: sigaction failed\n", 137, Some(9)),
+            (9, "", 137, Some(9)),
+            (15, "", 143, Some(15)),
+        ] {
+            assert_eq!(exit_of(ExitStatus::from_raw(status), complaint), Exit { code, signal });
         }
     }
 

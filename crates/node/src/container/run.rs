@@ -4,9 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +17,7 @@ use super::{CONFIGURATION_RETRY, Supervisor};
 use crate::backoff::Backoff;
 use crate::environment::{self, Variables};
 use crate::logs::{Key, Log};
-use crate::sandbox::{Launch, Mount, Running, StartError};
+use crate::sandbox::{Exit, Launch, Mount, Running, StartError};
 use crate::security::Credentials;
 use crate::sources::{self, Sources};
 use crate::states;
@@ -191,8 +189,8 @@ impl Supervisor {
     }
 
     /// Waits for the end of the process, and gets it there if the pod is to end.
-    async fn process(&mut self, mut running: Running, log: &Arc<Log>) -> io::Result<ExitStatus> {
-        let (stdout, stderr) = (running.stdout, running.stderr);
+    async fn process(&mut self, running: Running, log: &Arc<Log>) -> io::Result<Exit> {
+        let Running { mut process, stdout, stderr } = running;
         let recorder = {
             let log = Arc::clone(log);
             tokio::spawn(async move {
@@ -201,18 +199,18 @@ impl Supervisor {
                 }
             })
         };
-        let first = running.first;
+        let first = process.first;
         let exit = tokio::select! {
-            exit = running.child.wait() => exit,
+            exit = process.wait() => exit,
             () = self.stopped() => {
                 let note = format!("Stopping container {}", self.container.name);
                 self.shared.context.events.normal(&self.about, "Killing", note);
                 first.terminate();
-                if let Some(exit) = self.stop.bound(running.child.wait()).await {
+                if let Some(exit) = self.stop.bound(process.wait()).await {
                     exit
                 } else {
                     first.kill();
-                    running.child.wait().await
+                    process.wait().await
                 }
             }
         };
@@ -234,11 +232,11 @@ impl Supervisor {
 
     async fn end_of(
         &self,
-        exit: io::Result<ExitStatus>,
+        exit: io::Result<Exit>,
         started: Timestamp,
         log: &Arc<Log>,
     ) -> ContainerStateTerminated {
-        let (code, signal) = exit.map_or((137, None), exit_code);
+        let Exit { code, signal } = exit.unwrap_or(Exit { code: 137, signal: None });
         let mut message = tail(&self.message_path());
         let policy = self.container.termination_message_policy.as_deref();
         if message.is_empty() && code != 0 && policy == Some("FallbackToLogsOnError") {
@@ -305,14 +303,6 @@ impl Supervisor {
     }
 }
 
-/// As a shell counts: the signal's number comes on top of 128.
-fn exit_code(exit: ExitStatus) -> (i32, Option<i32>) {
-    match (exit.code(), exit.signal()) {
-        (Some(code), _) => (code, None),
-        (None, signal) => (128 + signal.unwrap_or(9), signal),
-    }
-}
-
 /// The end of the file that the container wrote its last words to.
 fn tail(path: &Path) -> String {
     let read = || {
@@ -329,15 +319,6 @@ fn tail(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn signals_become_exit_codes() {
-        for (status, want) in
-            [(0, (0, None)), (3 << 8, (3, None)), (9, (137, Some(9))), (15, (143, Some(15)))]
-        {
-            assert_eq!(exit_code(ExitStatus::from_raw(status)), want);
-        }
-    }
 
     #[test]
     fn only_the_end_of_a_long_message_is_kept() {

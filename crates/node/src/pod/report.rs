@@ -50,7 +50,13 @@ async fn write(shared: &Shared, status: &PodStatus, shown: &PodStatus) -> Result
         return Ok(());
     }
     // A strategic merge leaves the conditions of others alone. The uid keeps a late write off a pod of the same name.
-    let patch = json!({"metadata": {"uid": shared.uid()}, "status": status});
+    let mut patch = json!({"metadata": {"uid": shared.uid()}, "status": status});
+    // In such a merge only null takes away what a condition said before.
+    for condition in patch["status"]["conditions"].as_array_mut().into_iter().flatten() {
+        for field in ["reason", "message"] {
+            condition[field] = condition[field].take();
+        }
+    }
     let api: Api<Pod> = Api::namespaced(shared.context.client.clone(), shared.namespace());
     let parameters = PatchParams::default();
     calls::bounded(api.patch_status(shared.name(), &parameters, &Patch::Strategic(patch))).await.map(drop)

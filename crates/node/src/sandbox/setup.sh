@@ -4,10 +4,10 @@
 #   arguments    STEP… -- COMMAND ARGUMENT…   (a STEP is three words: a verb below, and its two operands)
 #   environment  SCRATCH, POD_HOSTNAME, WORKING_DIRECTORY, READ_ONLY (1 or 0), CREDENTIALS (words for setpriv),
 #                SEARCH_PATH, VARIABLES (how many), VARIABLE_1… (each NAME=VALUE)
-#   stdin        a pipe to report to: "pid N", "ready" when the command is about to run, or else what went wrong
+#   descriptors  3, a pipe to report to: "pid N", "ready" when the command is about to run, or else what went wrong;
+#                4, the command's standard error; this script's own goes to the report
 set -eu
 umask 022
-exec 3>&0 4>&2 </dev/null 2>&3
 # The caller's /proc is still mounted, so this is the process id that the caller can signal.
 read -r pid _ </proc/self/stat
 echo "pid $pid" >&3

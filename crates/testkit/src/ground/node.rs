@@ -47,6 +47,8 @@ pub(super) async fn start(
         api_server,
         images,
         directory: directory.join("node"),
+        // The ground keeps keys and kubeconfigs beside the node.
+        hidden: vec![directory.to_owned()],
         serving_certificate_pem: serving.certificate,
         serving_key_pem: serving.key,
         client_ca_pem: cluster.ca_certificate(),
