@@ -1,0 +1,142 @@
+"""One run of the agent: from the settings to a conclusion."""
+
+import logging
+import os
+from decimal import Decimal
+
+from openhands.sdk import LLM, Agent, AgentContext, Tool
+from openhands.sdk.context.condenser.llm_summarizing_condenser import default_condenser
+from openhands.sdk.conversation import ConversationExecutionStatus, LocalConversation
+from openhands.sdk.conversation.exceptions import ConversationRunError
+from openhands.sdk.event import ActionEvent, MessageEvent
+from openhands.sdk.event.conversation_error import ConversationErrorEvent
+from openhands.sdk.tool.builtins import FinishAction, FinishTool
+from openhands.tools.file_editor import FileEditorTool
+from openhands.tools.terminal import TerminalTool
+
+from .protocol import Events, Exit, Failure
+from .settings import Settings
+from .translate import Translator, failure
+from .verdict import INSTRUCTIONS, NUDGE, Conclusion
+
+# It warns that nothing is kept on disk, which is meant so: the pod ends with the run.
+logging.getLogger("openhands.sdk.conversation.state").setLevel(logging.ERROR)
+
+# An agent that asks is told so often that nobody answers.
+NUDGES = 2
+
+
+class Run:
+    """A conversation, and what it has used."""
+
+    def __init__(self, settings: Settings, events: Events):
+        self._settings, self._events = settings, events
+        self._translator = Translator(events)
+        self._steps: set[str] = set()
+        self._usage: dict = {}
+        self._finish: ActionEvent | None = None
+        self._error: ConversationErrorEvent | None = None
+        self._conversation = LocalConversation(
+            agent=_agent(settings),
+            workspace=os.getcwd(),
+            callbacks=[self._on_event],
+            visualizer=None,
+            max_iteration_per_run=settings.max_iterations,
+        )
+
+    def conclude(self) -> dict:
+        """Runs the agent to its end: the fields of the event `finish`."""
+        self._conversation.send_message(self._settings.prompt)
+        for _ in range(1 + NUDGES):
+            self._run()
+            if self._finish is not None:
+                return self._conclusion(self._finish)
+            left = self._settings.max_iterations - len(self._steps)
+            if left <= 0:
+                text = f"the agent took {len(self._steps)} steps and came to no verdict"
+                raise Failure(Exit.LIMIT, "IterationLimit", text)
+            self._conversation.max_iteration_per_run = left
+            self._conversation.send_message(NUDGE)
+        self._events.emit("state", state="awaitingInput")
+        raise Failure(Exit.FAULT, "NoVerdict", "the agent asks questions, which nobody answers, and gives no verdict")
+
+    def close(self) -> None:
+        self._conversation.close()
+
+    def _run(self) -> None:
+        try:
+            self._conversation.run()
+        except ConversationRunError as error:
+            raise self._failure(error.__cause__) from error
+        finally:
+            self._count(None)
+        status = self._conversation.state.execution_status
+        if status == ConversationExecutionStatus.STUCK:
+            self._events.emit("state", state="stuck")
+            raise Failure(Exit.FAULT, "Stuck", "the agent goes in circles")
+        if status != ConversationExecutionStatus.FINISHED:
+            raise self._failure(None)
+
+    def _failure(self, cause: BaseException | None) -> Failure:
+        if self._error is None:
+            return Failure(Exit.FAULT, "AgentFault", f"the conversation ended early: {cause}")
+        return failure(self._error, getattr(cause, "status_code", None))
+
+    def _on_event(self, event) -> None:
+        if isinstance(event, ConversationErrorEvent):
+            # Told at the end, once.
+            self._error = event
+            return
+        if isinstance(event, ActionEvent) and isinstance(event.action, FinishAction):
+            self._finish = event
+        self._count(event)
+        self._translator.translate(event)
+
+    def _count(self, event) -> None:
+        if isinstance(event, (ActionEvent, MessageEvent)) and event.source == "agent" and event.llm_response_id:
+            self._steps.add(event.llm_response_id)
+        metrics = self._conversation.conversation_stats.get_combined_metrics()
+        tokens = metrics.accumulated_token_usage
+        usage = {
+            "inputTokens": tokens.prompt_tokens if tokens else 0,
+            "outputTokens": tokens.completion_tokens if tokens else 0,
+            "cacheReadTokens": tokens.cache_read_tokens if tokens else 0,
+            "calls": len(metrics.token_usages),
+            "iterations": len(self._steps),
+            # No price is known where nothing was charged.
+            "costUSD": f"{Decimal(str(metrics.accumulated_cost)):.6f}" if metrics.accumulated_cost else None,
+        }
+        if usage != self._usage:
+            self._usage = usage
+            self._events.emit("usage", **usage)
+
+    @staticmethod
+    def _conclusion(event: ActionEvent) -> dict:
+        conclusion = Conclusion.model_validate(event.action.structured_output)
+        return {"summary": event.action.message, **conclusion.model_dump()}
+
+
+def _agent(settings: Settings) -> Agent:
+    llm = LLM(
+        usage_id="agent",
+        model=settings.model,
+        api_key=settings.api_key,
+        base_url=settings.base_url,
+        timeout=settings.timeout,
+        num_retries=settings.retries,
+        retry_min_wait=settings.retry_min_wait,
+        retry_max_wait=settings.retry_max_wait,
+        input_cost_per_token=settings.input_cost or None,
+        output_cost_per_token=settings.output_cost or None,
+    )
+    return Agent(
+        llm=llm,
+        tools=[
+            Tool(name=TerminalTool.name),
+            Tool(name=FileEditorTool.name),
+            Tool(name=FinishTool.__name__, params={"response_schema": Conclusion}),
+        ],
+        include_default_tools=["ThinkTool"],
+        agent_context=AgentContext(system_message_suffix=INSTRUCTIONS),
+        condenser=default_condenser(llm.model_copy(update={"usage_id": "condenser"})),
+    )

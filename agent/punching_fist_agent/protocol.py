@@ -1,0 +1,75 @@
+"""What the runner reads: one JSON event per line, on a descriptor that nothing but this process can reach."""
+
+import ctypes
+import json
+import os
+import signal
+import sys
+from enum import IntEnum
+
+PR_SET_DUMPABLE = 4
+# The runner cuts a line to 8 KiB, but only after it took the secrets out: a cut here could leave half a secret.
+TEXT_MAX = 48 * 1024
+MARKER = "… [cut]"
+
+
+class Exit(IntEnum):
+    """The runner's exit codes."""
+
+    VERDICT = 0
+    FAULT = 10
+    REFUSED = 11
+    LIMIT = 12
+    SIGNALLED = 13
+
+
+class Failure(Exception):
+    """An end without a verdict: the runner's word for it, what happened, and the exit code."""
+
+    def __init__(self, exit_code: Exit, reason: str, text: str, code: str | None = None):
+        super().__init__(text)
+        self.exit_code, self.reason, self.text, self.code = exit_code, reason, text, code
+
+
+class Events:
+    """Writes events for the runner."""
+
+    def __init__(self, descriptor: int):
+        self._descriptor = descriptor
+
+    def emit(self, kind: str, **fields) -> None:
+        event = {"kind": kind} | {name: _cut(value) for name, value in fields.items() if value is not None}
+        # Lone surrogates, which a tool's output can hold, are no text: they become question marks.
+        line = (json.dumps(event, ensure_ascii=False) + "\n").encode("utf-8", "replace")
+        while line:
+            line = line[os.write(self._descriptor, line) :]
+
+    def failure(self, failure: Failure) -> None:
+        self.emit("error", reason=failure.reason, code=failure.code, text=failure.text)
+
+
+def take_stdout() -> Events:
+    """Keeps standard output for events alone. Called before anything else is imported or started.
+
+    The agent's tools run as the same user. They inherit standard error in its place, and can't open ours: this process
+    isn't dumpable, so its /proc belongs to root, and its memory and environment (with the model's key) do too.
+    """
+    descriptor = os.dup(sys.stdout.fileno())
+    os.set_inheritable(descriptor, False)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "can't keep the tools away from the events")
+    # Also where whoever started us ignores it, as a shell does in the background.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    return Events(descriptor)
+
+
+def _cut(value):
+    if not isinstance(value, str):
+        return value
+    data = value.encode("utf-8", "replace")
+    if len(data) <= TEXT_MAX:
+        return data.decode()
+    head, tail = data[: TEXT_MAX * 2 // 3], data[-TEXT_MAX // 3 :]
+    return f"{head.decode('utf-8', 'ignore')}{MARKER}{tail.decode('utf-8', 'ignore')}"

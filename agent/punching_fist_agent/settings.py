@@ -1,0 +1,86 @@
+"""What the pod's environment says. A setting that is missing or makes no sense is named in the error."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from .protocol import Exit, Failure
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the agent is to run."""
+
+    prompt: str
+    max_iterations: int
+    model: str
+    api_key: str
+    base_url: str | None
+    input_cost: float | None
+    output_cost: float | None
+    timeout: int
+    retries: int
+    retry_min_wait: int
+    retry_max_wait: int
+
+
+def read() -> Settings:
+    """Reads the settings and takes the key out of the environment: what the agent starts has no use for it."""
+    return Settings(
+        prompt=_prompt(_required("PUNCHING_FIST_PROMPT_FILE")),
+        max_iterations=_number("PUNCHING_FIST_MAX_ITERATIONS", int, None),
+        model=_required("LLM_MODEL"),
+        api_key=_take("LLM_API_KEY"),
+        base_url=_optional("LLM_BASE_URL"),
+        input_cost=_number("LLM_INPUT_COST_PER_TOKEN", float, 0.0),
+        output_cost=_number("LLM_OUTPUT_COST_PER_TOKEN", float, 0.0),
+        timeout=_number("LLM_TIMEOUT", int, 300),
+        # A provider that is away for some minutes costs a run time, not its life.
+        retries=_number("LLM_NUM_RETRIES", int, 8),
+        retry_min_wait=_number("LLM_RETRY_MIN_WAIT", int, 4),
+        retry_max_wait=_number("LLM_RETRY_MAX_WAIT", int, 64),
+    )
+
+
+def refused(text: str) -> Failure:
+    return Failure(Exit.REFUSED, "ConfigurationRefused", text)
+
+
+def _optional(name: str) -> str | None:
+    return os.environ.get(name, "").strip() or None
+
+
+def _required(name: str) -> str:
+    value = _optional(name)
+    if value is None:
+        raise refused(f"the environment variable {name} is missing or empty")
+    return value
+
+
+def _take(name: str) -> str:
+    value = _required(name)
+    del os.environ[name]
+    return value
+
+
+def _number(name: str, kind: type, default):
+    value = _optional(name) if default is not None else _required(name)
+    if value is None:
+        return default
+    try:
+        number = kind(value)
+    except ValueError:
+        number = -1
+    if not 0 <= number < float("inf"):
+        raise refused(f"the environment variable {name} has to be a number, and not negative: {value!r}")
+    return number
+
+
+def _prompt(path: str) -> str:
+    try:
+        prompt = Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise refused(f"PUNCHING_FIST_PROMPT_FILE can't be read: {error}") from error
+    if not prompt.strip():
+        raise refused("PUNCHING_FIST_PROMPT_FILE is empty")
+    return prompt
