@@ -10,6 +10,7 @@ use punching_fist_core::notification::{Notification, distinct, whole_seconds};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::router::field;
 use crate::{AlertReceiver, Error, Received, RefusedAlert};
 
 /// The only version of the body that there has been since Alertmanager 0.6.
@@ -109,9 +110,8 @@ impl AlertReceiver for Alertmanager {
 fn read(raw: &RawValue, group_status: State) -> Result<Alert, (String, String)> {
     let mut json = serde_json::Deserializer::from_str(raw.get());
     let body: AlertBody = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let path = error.path().to_string();
-        let field = if path == "." { String::new() } else { format!(".{path}") };
-        (field, error.into_inner().to_string())
+        let field = field(error.path()).map(|field| format!(".{field}"));
+        (field.unwrap_or_default(), error.into_inner().to_string())
     })?;
     let labels = body.labels.unwrap_or_default();
     let fingerprint = body.fingerprint.unwrap_or_default();

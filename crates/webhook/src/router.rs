@@ -133,13 +133,19 @@ fn is_too_long(error: &axum::Error) -> bool {
     std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<LengthLimitError>)
 }
 
+/// The field at the end of a path, as far as the reading came; none for the whole.
+pub(crate) fn field(path: &serde_path_to_error::Path) -> Option<String> {
+    let path = path.to_string();
+    let known = path.trim_end_matches(['?', '.']);
+    (!known.is_empty()).then(|| known.to_owned())
+}
+
 /// The body, or which field can't be read and why.
 fn parse<B: DeserializeOwned>(bytes: &[u8]) -> Result<B, Error> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let body = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let path = error.path().to_string();
-        let field = if path == "." { "body".to_owned() } else { path };
-        Error::invalid(field, error.into_inner().to_string())
+        let field = field(error.path());
+        Error::invalid(field.unwrap_or_else(|| "body".to_owned()), error.into_inner().to_string())
     })?;
     json.end().map_err(|error| Error::invalid("body", error.to_string()))?;
     Ok(body)
