@@ -8,8 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use kube::Client;
-use kube::CustomResourceExt as _;
-use punching_fist_api::{AlertTask, MaintenanceTask};
+use punching_fist_api::crds;
 use punching_fist_node::Node;
 use punching_fist_node::process::Nursery;
 use serde_json::Value;
@@ -138,7 +137,7 @@ impl Ground {
     /// Kinds, namespaces and rights.
     async fn furnish(&self) -> Result<(), Error> {
         let client = self.client();
-        manifests::apply_kinds(&client, &[MaintenanceTask::crd(), AlertTask::crd()]).await?;
+        manifests::apply_kinds(&client, &crds()).await?;
         manifests::apply(&client, &deployed()?).await?;
         for name in namespaces::PREPARED {
             self.prepare_namespace(name).await?;

@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::CustomResourceExt as _;
-use punching_fist_api::{AlertTask, MaintenanceTask};
+use punching_fist_api::crds;
 use punching_fist_testkit::{repository, yaml};
 
 use crate::Outcome;
@@ -46,10 +45,7 @@ pub fn check_all() -> Result<(), Box<dyn Error>> {
 }
 
 fn files() -> Result<Vec<Generated>, Box<dyn Error>> {
-    Ok(vec![
-        kind("crds/maintenancetasks.yaml", &MaintenanceTask::crd())?,
-        kind("crds/alerttasks.yaml", &AlertTask::crd())?,
-    ])
+    crds().iter().map(|crd| kind(&format!("crds/{}.yaml", crd.spec.names.plural), crd)).collect()
 }
 
 fn kind(path: &str, definition: &CustomResourceDefinition) -> Result<Generated, Box<dyn Error>> {
