@@ -1,0 +1,171 @@
+//! The binary as a process, without a cluster: what it refuses at start, what its probes say, how it stops.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// A folder with a configuration, and a kubeconfig that leads nowhere.
+struct Ground {
+    dir: TempDir,
+    webhook: SocketAddr,
+    probes: SocketAddr,
+}
+
+impl Ground {
+    fn new() -> Self {
+        let (webhook, probes) = (free_address(), free_address());
+        let ground = Self { dir: tempfile::tempdir().unwrap(), webhook, probes };
+        ground.write("token", "secret");
+        ground.write(
+            "config.yaml",
+            &format!(
+                "listen: {{webhook: '{webhook}', probes: '{probes}'}}\nreceivers:\n  prometheus:\n    http_config: {{bearer_token_file: {}}}\n",
+                ground.path("token")
+            ),
+        );
+        ground.write(
+            "kubeconfig",
+            &format!(
+                "{{apiVersion: v1, kind: Config, current-context: a, contexts: [{{name: a, context: {{cluster: a, user: a}}}}], \
+                 clusters: [{{name: a, cluster: {{server: 'http://{}'}}}}], users: [{{name: a, user: {{}}}}]}}",
+                free_address()
+            ),
+        );
+        ground
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.dir.path().join(name).display().to_string()
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.dir.path().join(name), text).unwrap();
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_punching-fist"));
+        command
+            .args(["run", "--config", &self.path("config.yaml")])
+            .env_clear()
+            .env("KUBECONFIG", self.path("kubeconfig"))
+            .env("NAMESPACE", "punching-fist")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// Starts it, and waits until its probes answer.
+    fn start(&self) -> Running {
+        let running = Running(self.command().spawn().unwrap());
+        wait(|| get(self.probes, "/startupz").is_some());
+        running
+    }
+}
+
+/// Ended with the test, whatever becomes of it.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+fn wait(mut done: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < LIMIT, "not within {LIMIT:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Status line and body; none if nobody answers.
+fn get(address: SocketAddr, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    Some(answer)
+}
+
+fn refusal(command: &mut Command) -> String {
+    let Output { status, stderr, .. } = command.output().unwrap();
+    let stderr = String::from_utf8(stderr).unwrap();
+    assert_eq!(status.code(), Some(1), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "one line that says it: {stderr}");
+    stderr
+}
+
+#[test]
+fn without_an_api_server_it_lives_and_is_not_ready() {
+    let ground = Ground::new();
+    let mut running = ground.start();
+    assert!(get(ground.probes, "/livez").unwrap().starts_with("HTTP/1.1 200"));
+    wait(|| get(ground.probes, "/readyz").unwrap().contains("cluster: the API server"));
+    assert!(get(ground.probes, "/readyz").unwrap().starts_with("HTTP/1.1 503"));
+    assert!(get(ground.probes, "/metrics").unwrap().contains("punching_fist_leader 0"));
+    assert!(get(ground.webhook, "/webhook/alertmanager").unwrap().starts_with("HTTP/1.1 405"));
+
+    let terminated = Command::new("kill").arg(running.0.id().to_string()).status().unwrap();
+    assert!(terminated.success());
+    wait(|| running.0.try_wait().unwrap().is_some());
+    assert_eq!(running.0.wait().unwrap().code(), Some(0), "SIGTERM is an orderly end");
+    assert!(get(ground.probes, "/livez").is_none());
+}
+
+#[test]
+fn a_port_that_is_taken_is_named_with_its_key() {
+    for (key, pick) in [("listen.webhook", true), ("listen.probes", false)] {
+        let ground = Ground::new();
+        let address = if pick { ground.webhook } else { ground.probes };
+        let _taken = TcpListener::bind(address).unwrap();
+        let message = refusal(&mut ground.command());
+        assert!(message.contains(&format!("{key}: cannot listen on {address}")), "{message}");
+        assert!(message.contains(&format!("free port {}", address.port())), "{message}");
+    }
+}
+
+#[test]
+fn what_is_missing_is_said_in_one_line() {
+    let ground = Ground::new();
+    let message = refusal(ground.command().env_remove("NAMESPACE"));
+    assert!(message.contains("set NAMESPACE"), "{message}");
+    let message = refusal(ground.command().env("RUST_LOG", "info,punching_fist=loud"));
+    assert!(message.contains("RUST_LOG"), "{message}");
+    let message = refusal(ground.command().env("NAMESPACE", "punching-fist-agents"));
+    assert!(message.contains("defaultRoute.namespace is the operator's own namespace"), "{message}");
+    let message = refusal(ground.command().env("KUBECONFIG", "/no/such/kubeconfig"));
+    assert!(message.contains("set KUBECONFIG"), "{message}");
+    ground.write("config.yaml", "limits:\n  maxConcurent: 1\n");
+    let message = refusal(&mut ground.command());
+    assert!(message.contains("config.yaml:2: limits: unknown field `maxConcurent`"), "{message}");
+}
+
+#[test]
+fn the_definitions_that_it_prints_are_the_committed_ones() {
+    let output = Command::new(env!("CARGO_BIN_EXE_punching-fist")).arg("crds").output().unwrap();
+    let printed = documents(&String::from_utf8(output.stdout).unwrap());
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crds");
+    let committed = ["alerttasks.yaml", "maintenancetasks.yaml"];
+    let committed = committed.map(|name| documents(&fs::read_to_string(folder.join(name)).unwrap()));
+    assert_eq!(printed, committed.concat());
+}
+
+fn documents(text: &str) -> Vec<serde_json::Value> {
+    use serde::Deserialize;
+    let documents = serde_yaml::Deserializer::from_str(text);
+    documents.map(|document| serde_json::Value::deserialize(document).unwrap()).collect()
+}
