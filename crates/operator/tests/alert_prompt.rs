@@ -75,8 +75,8 @@ fn every_verdict_is_explained() {
     for verdict in ["Fixed", "Mitigated", "Diagnosed", "NotReproduced", "NeedsHuman", "Inconclusive"] {
         assert!(prompt.contains(&format!("`{verdict}`")), "{verdict}");
     }
-    for field in ["summary", "report", "plan", "confidence"] {
-        assert!(prompt.contains(&format!("- `{field}`: ")), "{field}");
+    for field in ["message", "report", "plan", "confidence"] {
+        assert!(prompt.contains(&format!("- `{field}`")), "{field}");
     }
 }
 

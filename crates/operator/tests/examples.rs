@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use punching_fist_api::{AlertTask, MaintenanceTask, Task, crds};
 use punching_fist_core::profile::{AgentProfile, Settings};
 use punching_fist_core::prompt;
+use punching_fist_webhook::{AlertReceiver, Alertmanager, AlertmanagerBody};
 use serde_json::{Value, json};
 
 /// Files that are no tasks.
@@ -113,7 +114,10 @@ fn the_alert_is_what_alertmanagers_api_takes() {
 fn the_notification_is_about_the_same_alert() {
     let alerts: Value = serde_json::from_str(&text("alert.json")).unwrap();
     let notification: Value = serde_json::from_str(&text("notification.json")).unwrap();
-    assert_eq!(notification["version"], "4");
+    let body: AlertmanagerBody = serde_json::from_value(notification.clone()).unwrap();
+    Alertmanager.validate_alert(&body).unwrap();
+    let received = Alertmanager.transform_alert(body).unwrap();
+    assert_eq!((received.notification.alerts.len(), received.refused.len()), (1, 0));
     let alert = &notification["alerts"][0];
     for field in ["labels", "annotations", "generatorURL"] {
         assert_eq!(alert[field], alerts[0][field], "{field}");
