@@ -65,7 +65,7 @@ impl Pods {
                 () = stop.changed() => {}
             }
         }
-        for (_, seen) in self.own.drain() {
+        for seen in self.own.values() {
             seen.send_replace(Seen::NodeStops);
         }
         self.binding.clear();
