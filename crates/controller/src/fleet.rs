@@ -10,6 +10,7 @@ use punching_fist_api::{AlertState, AlertTask, MaintenanceTask, Phase, Task, nam
 use punching_fist_core::admission::{Candidate, Taken};
 use punching_fist_core::{conditions, phase};
 
+use crate::jobs;
 use crate::ledger::Ledger;
 
 /// The caches.
@@ -76,6 +77,9 @@ impl Fleet {
 impl Snapshot {
     fn add_job(&mut self, job: &Job, with_job: &mut HashSet<String>) {
         let Some(task) = job.labels().get(names::LABEL_TASK_ID) else { return };
+        if !jobs::is_of(job, task) {
+            return; // Labels can be given to anything.
+        }
         with_job.insert(task.clone());
         if !phase::is_over(job) {
             let profile = job.labels().get(names::LABEL_PROFILE).cloned().unwrap_or_default();

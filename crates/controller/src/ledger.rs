@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::runtime::watcher::Event;
 use punching_fist_api::names;
+use punching_fist_core::job;
 use punching_fist_core::pods::PodRecord;
 use tokio::sync::watch;
 
@@ -81,6 +82,9 @@ impl Inner {
         let Some((task, record)) = pod.labels().get(names::LABEL_TASK_ID).zip(PodRecord::of(pod)) else {
             return;
         };
+        if !is_of_job(pod, &job::name(task)) {
+            return;
+        }
         if let Some(listed) = &mut self.listed {
             listed.insert(record.uid.clone());
         }
@@ -99,6 +103,12 @@ impl Inner {
     }
 }
 
+/// Whether that Job made the pod: a label alone would let any pod of the namespace speak for the agent.
+fn is_of_job(pod: &Pod, job: &str) -> bool {
+    let mut owners = pod.owner_references().iter();
+    owners.any(|owner| owner.controller == Some(true) && owner.kind == "Job" && owner.name == job)
+}
+
 #[cfg(test)]
 mod tests {
     use futures::FutureExt;
@@ -112,8 +122,9 @@ mod tests {
         } else {
             json!({"terminated": {"exitCode": 0, "message": "m"}})
         };
+        let owner = json!({"apiVersion": "batch/v1", "kind": "Job", "name": "openhands-task-task", "uid": "j", "controller": true});
         serde_json::from_value(json!({
-            "metadata": {"name": uid, "uid": uid, "labels": {"task.id": "task", "punching-fist.io/profile": "p"}},
+            "metadata": {"name": uid, "uid": uid, "labels": {"task.id": "task", "punching-fist.io/profile": "p"}, "ownerReferences": [owner]},
             "status": {"containerStatuses": [{"name": "openhands-task", "image": "", "imageID": "", "ready": running, "restartCount": 0, "state": state}]},
         }))
         .unwrap()
@@ -128,6 +139,15 @@ mod tests {
         assert!(ledger.live().is_empty());
         assert_eq!(ledger.pods_of("task")[0].end().unwrap().exit_code, Some(0));
         ledger.forget("task");
+        assert!(ledger.pods_of("task").is_empty());
+    }
+
+    #[test]
+    fn a_pod_that_the_job_did_not_make_says_nothing() {
+        let ledger = Ledger::default();
+        let mut forged = pod("a", false);
+        forged.metadata.owner_references = None;
+        ledger.note(&Event::Apply(forged));
         assert!(ledger.pods_of("task").is_empty());
     }
 

@@ -24,3 +24,6 @@ mod write;
 pub use error::Error;
 pub use metrics::Metrics;
 pub use run::run;
+
+#[cfg(test)]
+mod tests;

@@ -107,7 +107,11 @@ impl<'a, K: Task> Pass<'a, K> {
     fn wants_explanation(&self, job: Option<&Job>, decision: &Decision) -> bool {
         let made = job.and_then(|job| job.metadata.creation_timestamp.as_ref());
         let old = made.is_some_and(|made| self.now >= made.0 + UNEXPLAINED);
-        old && matches!(decision, Decision::Follow(progress) if progress.unexplained)
+        old && match decision {
+            Decision::Follow(progress) => progress.unexplained,
+            Decision::Stop(say) => say.reason() == reasons::POD_START_TIMEOUT,
+            _ => false,
+        }
     }
 
     /// The object is being deleted: it needs no slot any more.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::channel::mpsc;
+use futures::future::Either;
 use futures::{Stream, StreamExt, TryStreamExt, future};
 use jiff::Timestamp;
 use k8s_controller::events::{EventRecorder, Reporter};
@@ -92,12 +93,23 @@ pub(crate) async fn run_by(
         maintenance_job_events,
         woken_maintenance,
         of_maintenance,
-        stop,
+        stop.clone(),
     );
+    let too_soon = stopped_too_soon(fleet.clone(), stop);
     let admission = queue.run(fleet, settings, metrics, wake);
     tokio::select! {
         () = async { future::join(alerts, maintenance).await; } => {}
         () = admission => {}
+        () = too_soon => {}
+    }
+}
+
+/// Done when it is told to stop before the caches are full: no pass has begun, and kube's Controller would then wait for
+/// its store for ever.
+async fn stopped_too_soon(fleet: Fleet, stop: impl Future<Output = ()>) {
+    let (stop, full) = (std::pin::pin!(stop), std::pin::pin!(fleet.wait_until_ready()));
+    if let Either::Right(_) = future::select(stop, full).await {
+        future::pending::<()>().await;
     }
 }
 

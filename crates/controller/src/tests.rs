@@ -1,0 +1,22 @@
+//! The controller against an API server in memory, which records every call and fails where it is told to: single passes
+//! over a task in every state, and the whole controller with its watches and its queue, beside a small Job controller.
+//! Time is tokio's and stands still: it goes on only when everybody waits for it.
+
+mod blinking;
+mod clock;
+mod cluster;
+mod ground;
+mod live;
+mod objects;
+mod severed;
+
+mod crashes;
+mod endings;
+mod faults;
+mod fields;
+mod following;
+mod held;
+mod queue;
+mod refusals;
+mod stops;
+mod watches;
