@@ -73,7 +73,7 @@ async fn a_body_that_cannot_be_read_is_told_field_by_field() {
         assert!(error.starts_with(field) && error.contains(message), "{text}: {error}");
     }
     assert!(api.calls().is_empty());
-    assert_eq!(hook.count("punching_fist_webhook_requests_total", &["400", "alertmanager"]), 15.0);
+    assert_eq!(hook.count("punching_fist_webhook_requests_total", &["400", "alertmanager"]), 15);
 }
 
 #[tokio::test]

@@ -117,7 +117,7 @@ async fn a_group_that_grows_without_end_stays_within_its_object() {
     for batch in 0..12 {
         let alerts: Vec<Value> = (0..100)
             .map(|i| {
-                let mut alert = firing(&format!("{}-{}", batch, i).repeat(10));
+                let mut alert = firing(&format!("{batch}-{i}").repeat(10));
                 alert["annotations"] = json!({ "description": "\u{1}\"".repeat(1000) });
                 alert
             })

@@ -78,12 +78,14 @@ impl Hook {
     }
 
     /// A counter, with its labels in the order of their names.
-    pub fn count(&self, name: &str, labels: &[&str]) -> f64 {
+    pub fn count(&self, name: &str, labels: &[&str]) -> u64 {
         let family = self.registry.gather().into_iter().find(|family| family.name() == name).unwrap();
         let has = |metric: &&prometheus::proto::Metric| {
             metric.get_label().iter().map(prometheus::proto::LabelPair::value).eq(labels.iter().copied())
         };
-        family.get_metric().iter().find(has).map_or(0.0, |metric| metric.get_counter().get_value())
+        let value =
+            family.get_metric().iter().find(has).map_or(0.0, |metric| metric.get_counter().get_value());
+        value.to_string().parse().expect("a counter of events is whole")
     }
 }
 
