@@ -1,14 +1,15 @@
 //! The ground itself: a control plane that serves, Alertmanager that posts, and nothing left when who started it is gone.
 
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use punching_fist_e2e::{Outcome, kubectl, on_ground};
-use punching_fist_testkit::{alertmanager, wait};
+use punching_fist_e2e::{Failure, Outcome, kubectl, on_ground};
+use punching_fist_testkit::{Binaries, Cache, ControlPlane, Nursery, alertmanager, control_plane, wait};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -113,15 +114,7 @@ async fn receive(listener: &TcpListener) -> std::io::Result<(String, Value)> {
 #[tokio::test]
 async fn nothing_outlives_who_is_killed() -> Outcome {
     let dir = tempfile::tempdir()?;
-    let mut child = Command::new(env!("CARGO_BIN_EXE_doomed"))
-        .arg(dir.path())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()?;
-    let stdout = child.stdout.take().ok_or("stdout is piped")?;
-    let line =
-        BufReader::new(stdout).lines().next_line().await?.ok_or("it ended before its ground was up")?;
-    assert_eq!(line, "ready");
+    let mut child = doomed(dir.path(), None).await?;
     let below = descendants(child.id().ok_or("it runs")?);
     // etcd, API server, controller manager, and the pod: its namespaces' keeper and its first process.
     assert!(below.len() >= 5, "{below:?}");
@@ -129,6 +122,36 @@ async fn nothing_outlives_who_is_killed() -> Outcome {
     let gone = async || below.iter().all(|pid| Process::read(*pid).is_none()).then_some(());
     wait::until("all processes are gone", LIMIT, gone).await?;
     Ok(())
+}
+
+#[tokio::test]
+async fn a_cluster_that_is_there_already_is_used_and_left() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let nursery = Nursery::start()?;
+    let binaries = Binaries::get(&nursery, &Cache::of_user()).await?;
+    let control_plane = ControlPlane::start(&nursery, &binaries, &dir.path().join("theirs")).await?;
+    let kubeconfig = dir.path().join("kubeconfig");
+    std::fs::write(&kubeconfig, control_plane.kubeconfig()?)?;
+    let mut child = doomed(&dir.path().join("ours"), Some(&kubeconfig)).await?;
+    child.kill().await?;
+    control_plane::probe(&control_plane.client(), "/readyz").await?;
+    control_plane.stop().await?;
+    Ok(())
+}
+
+/// A process that holds a ground with a pod on it.
+async fn doomed(dir: &Path, kubeconfig: Option<&Path>) -> Result<Child, Failure> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_doomed"));
+    command.arg(dir).stdout(Stdio::piped()).kill_on_drop(true).env_remove("KUBECONFIG");
+    if let Some(kubeconfig) = kubeconfig {
+        command.env("KUBECONFIG", kubeconfig);
+    }
+    let mut child = command.spawn()?;
+    let stdout = child.stdout.take().ok_or("stdout is piped")?;
+    let line =
+        BufReader::new(stdout).lines().next_line().await?.ok_or("it ended before its ground was up")?;
+    assert_eq!(line, "ready");
+    Ok(child)
 }
 
 /// What `/proc` says about a process.

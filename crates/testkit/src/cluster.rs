@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::control_plane::{self, ControlPlane};
 use crate::process::Process;
-use crate::{Error, yaml};
+use crate::{Binaries, Cache, Error, yaml};
 
 /// A cluster, and how one comes in.
 pub enum Cluster {
@@ -107,11 +107,12 @@ impl Cluster {
         }
     }
 
-    /// kubectl: ours, or the user's.
+    /// kubectl: ours with a control plane of ours, else the user's before ours.
     pub fn kubectl(&self) -> PathBuf {
+        let ours = || Binaries::found(&Cache::of_user()).map(|binaries| binaries.kubectl);
         match self {
             Self::Own(control_plane) => control_plane.binaries().kubectl.clone(),
-            Self::Existing(_) => on_path("kubectl").unwrap_or_else(|| "kubectl".into()),
+            Self::Existing(_) => on_path("kubectl").or_else(ours).unwrap_or_else(|| "kubectl".into()),
         }
     }
 

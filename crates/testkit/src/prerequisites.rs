@@ -4,10 +4,11 @@
 use std::env;
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use punching_fist_node::process::Nursery;
 
-use crate::cluster::on_path;
+use crate::cluster::{Existing, on_path};
 use crate::python::{self, Environment};
 use crate::{Binaries, Cache, Error, loopback, toolchain};
 
@@ -25,6 +26,8 @@ const FOR_PODS: [&str; 2] = ["unshare", "mount"];
 pub enum Part {
     /// A control plane of our own.
     ControlPlane,
+    /// The cluster of `$KUBECONFIG`, instead.
+    ExistingCluster,
     /// A node of our own.
     Node,
     /// Alertmanager.
@@ -54,6 +57,10 @@ impl Needs {
             missing.extend(FOR_PODS.into_iter().filter_map(missing_program));
             missing.extend(missing_namespaces());
         }
+        if self.has(Part::ExistingCluster) {
+            missing.extend(missing_kubectl(cache));
+            missing.extend(Existing::of_user().await.err().map(|error| error.to_string()));
+        }
         let (go, agent) =
             (self.builds_go(cache), self.has(Part::Agent) && !Environment::is_cached(cache).await);
         if go {
@@ -69,6 +76,21 @@ impl Needs {
         if missing.is_empty() { Ok(()) } else { Err(Error::Prerequisites(missing)) }
     }
 
+    /// What has to be built before anything can start, and about how long that takes.
+    pub async fn missing_builds(&self, cache: &Cache) -> Vec<(&'static str, Duration)> {
+        let mut missing = Vec::new();
+        if self.has(Part::ControlPlane) && Binaries::found(cache).is_none() {
+            missing.push(("the control plane, from its Go modules", toolchain::CONTROL_PLANE_ESTIMATE));
+        }
+        if self.has(Part::Alertmanager) && toolchain::found_alertmanager(cache).is_none() {
+            missing.push(("Alertmanager, from its Go module", toolchain::ALERTMANAGER_ESTIMATE));
+        }
+        if self.has(Part::Agent) && !Environment::is_cached(cache).await {
+            missing.push(("the agent's Python packages", python::INSTALL_ESTIMATE));
+        }
+        missing
+    }
+
     /// Builds, where the user can watch it, what is not in the cache.
     ///
     /// # Errors
@@ -79,7 +101,7 @@ impl Needs {
                 Part::ControlPlane => drop(Binaries::get(nursery, cache).await?),
                 Part::Alertmanager => drop(toolchain::alertmanager(nursery, cache).await?),
                 Part::Agent => drop(Environment::get(nursery, cache).await?),
-                Part::Node => {}
+                Part::Node | Part::ExistingCluster => {}
             }
         }
         Ok(())
@@ -98,6 +120,11 @@ impl Needs {
 fn missing_program(name: &str) -> Option<String> {
     let found = on_path(name).is_some();
     (!found).then(|| format!("{name} is missing: install util-linux (2.36 or newer)"))
+}
+
+fn missing_kubectl(cache: &Cache) -> Option<String> {
+    let found = on_path("kubectl").is_some() || Binaries::found(cache).is_some();
+    (!found).then(|| "kubectl is missing: install it (https://kubernetes.io/docs/tasks/tools)".to_owned())
 }
 
 fn missing_namespaces() -> Option<String> {
@@ -160,6 +187,17 @@ mod tests {
         ] {
             assert_eq!(parse_go(text), expected, "{text}");
         }
+    }
+
+    #[tokio::test]
+    async fn only_what_is_wanted_has_to_be_built() {
+        let cache = Cache::at("/nowhere");
+        let builds = async |parts: &[Part]| {
+            let needs = Needs { parts: parts.to_vec(), ..Needs::default() };
+            needs.missing_builds(&cache).await.len()
+        };
+        assert_eq!(builds(&[Part::Node]).await, 0);
+        assert_eq!(builds(&[Part::Alertmanager, Part::Agent]).await, 2);
     }
 
     #[tokio::test]

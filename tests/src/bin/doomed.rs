@@ -1,5 +1,5 @@
-//! Brings a ground up with a pod on it, says so, and waits to be killed: for the test that proves that nothing outlives
-//! it.
+//! Brings a ground up with a pod on it, says so, and waits to be killed: for the tests of what is left of it then. With
+//! KUBECONFIG set, on that cluster.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -11,7 +11,8 @@ use punching_fist_testkit::Ground;
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let dir = PathBuf::from(std::env::args_os().nth(1).ok_or("usage: doomed DIRECTORY")?);
-    let ground = Ground::builder().directory(dir).operators(false).start().await?;
+    let existing = std::env::var_os("KUBECONFIG").is_some();
+    let ground = Ground::builder().directory(dir).existing(existing).operators(false).start().await?;
     kubectl(&ground, &["run", "pod", "--image=busybox", "--restart=Never", "--", "sleep", "3600"]).await?;
     kubectl(&ground, &["wait", "--for=condition=Ready", "pod/pod", "--timeout=30s"]).await?;
     println!("ready");

@@ -112,8 +112,7 @@ async fn agent(nursery: &Nursery, cache: &Cache) -> Outcome {
         Err(error) => return Outcome::failed(error),
     };
     let mut command = Command::new(environment.interpreter());
-    command.args(["-B", "-m", "unittest", "discover", "--start-directory", "agent/tests"]);
-    command.args(["--top-level-directory", "agent"]);
+    command.args(["-B", "-m", "unittest", "discover", "--durations=5", "--start-directory", "agent/tests"]);
     run(command).await
 }
 
