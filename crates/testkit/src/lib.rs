@@ -20,6 +20,7 @@ pub mod progress;
 pub mod python;
 pub mod recording;
 pub mod repository;
+pub mod scripted_model;
 pub mod toolchain;
 pub mod wait;
 pub mod yaml;

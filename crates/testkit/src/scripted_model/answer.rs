@@ -1,0 +1,173 @@
+//! From a step to what a chat completion looks like, with the tokens that it would cost.
+
+use serde_json::{Map, Value, json};
+
+use super::conversation::Conversation;
+use super::{Conclusion, Step};
+
+/// A usual measure: a token is about four bytes.
+const BYTES_PER_TOKEN: usize = 4;
+/// The SDK's own parameter on every tool, beside the risk: what the call does, in a few words.
+const SUMMARY: &str = "summary";
+
+/// What goes back.
+pub(super) enum Answer {
+    /// Words or a call.
+    Reply(Reply),
+    /// An HTTP error.
+    Status(u16),
+}
+
+/// Words or a call of a tool.
+pub(super) struct Reply {
+    said: Option<String>,
+    call: Option<(String, Value)>,
+}
+
+impl Answer {
+    pub(super) fn to(step: Step, conversation: &Conversation) -> Self {
+        // A request without tools is no agent's: the engine wants a text summed up, or tries the key.
+        let Some(shell) = conversation.shell() else { return Self::Reply(Reply::words("Noted.")) };
+        match step {
+            Step::Shell(command) => {
+                Self::Reply(Reply::call(shell, &json!({ "command": command }), conversation))
+            }
+            Step::Call(tool, arguments) => Self::Reply(Reply::call(&tool, &arguments, conversation)),
+            Step::Say(text) => Self::Reply(Reply::words(&text)),
+            Step::Finish(conclusion) => {
+                Self::Reply(Reply::call("finish", &arguments(conclusion), conversation))
+            }
+            Step::Status(status) => Self::Status(status),
+            Step::Wait(_, next) => Self::to(*next, conversation),
+        }
+    }
+}
+
+fn arguments(conclusion: Conclusion) -> Value {
+    let Conclusion { verdict, confidence, summary, report, plan } = conclusion;
+    json!({ "message": summary, "verdict": verdict, "confidence": confidence, "report": report, "plan": plan })
+}
+
+impl Reply {
+    fn words(text: &str) -> Self {
+        Self { said: Some(text.to_owned()), call: None }
+    }
+
+    /// A call with what the engine's schema of the tool asks for besides.
+    fn call(tool: &str, arguments: &Value, conversation: &Conversation) -> Self {
+        let mut all = Map::new();
+        for (parameter, value) in [("security_risk", "LOW"), (SUMMARY, "As the script says")] {
+            if conversation.takes(tool, parameter) {
+                all.insert(parameter.to_owned(), value.into());
+            }
+        }
+        all.extend(arguments.as_object().cloned().unwrap_or_default());
+        Self { said: None, call: Some((tool.to_owned(), Value::Object(all))) }
+    }
+
+    /// The whole answer.
+    pub(super) fn completion(&self, request: &Value, number: usize) -> Value {
+        let choice = json!({ "index": 0, "message": self.message(number), "finish_reason": self.reason() });
+        let mut completion = frame("chat.completion", request, number);
+        completion["choices"] = json!([choice]);
+        completion["usage"] = self.usage(request, number);
+        completion
+    }
+
+    /// The answer as server-sent events.
+    pub(super) fn stream(&self, request: &Value, number: usize) -> String {
+        let mut delta = self.message(number);
+        for (index, call) in delta["tool_calls"].as_array_mut().into_iter().flatten().enumerate() {
+            call["index"] = index.into();
+        }
+        let chunk = |choices: Value, usage: Value| {
+            let mut chunk = frame("chat.completion.chunk", request, number);
+            chunk["choices"] = choices;
+            chunk["usage"] = usage;
+            format!("data: {chunk}\n\n")
+        };
+        let first = chunk(json!([{ "index": 0, "delta": delta, "finish_reason": null }]), Value::Null);
+        let last = chunk(json!([{ "index": 0, "delta": {}, "finish_reason": self.reason() }]), Value::Null);
+        let usage = chunk(json!([]), self.usage(request, number));
+        format!("{first}{last}{usage}data: [DONE]\n\n")
+    }
+
+    fn message(&self, number: usize) -> Value {
+        let mut message = json!({ "role": "assistant", "content": self.said });
+        if let Some((name, arguments)) = &self.call {
+            let function = json!({ "name": name, "arguments": arguments.to_string() });
+            let call = json!({ "id": format!("call_{number}"), "type": "function", "function": function });
+            message["tool_calls"] = json!([call]);
+        }
+        message
+    }
+
+    fn reason(&self) -> &'static str {
+        if self.call.is_some() { "tool_calls" } else { "stop" }
+    }
+
+    fn usage(&self, request: &Value, number: usize) -> Value {
+        let tokens = |value: &Value| value.to_string().len().div_ceil(BYTES_PER_TOKEN);
+        let prompt = tokens(&request["messages"]) + tokens(&request["tools"]);
+        let completion = tokens(&self.message(number));
+        json!({ "prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion })
+    }
+}
+
+fn frame(object: &str, request: &Value, number: usize) -> Value {
+    json!({ "id": format!("chatcmpl-{number}"), "object": object, "created": 0, "model": request["model"] })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(text: &str) -> Value {
+        let properties = json!({ "command": {}, "security_risk": {} });
+        json!({
+            "model": "scripted",
+            "messages": [{ "role": "user", "content": text }],
+            "tools": [{ "function": { "name": "terminal", "parameters": { "properties": properties } } }],
+        })
+    }
+
+    fn reply(step: Step, request: &Value) -> Reply {
+        match Answer::to(step, &Conversation::read(request)) {
+            Answer::Reply(reply) => reply,
+            Answer::Status(status) => panic!("status {status}"),
+        }
+    }
+
+    #[test]
+    fn a_call_has_what_the_schema_asks_for_and_no_more() {
+        let request = request("look");
+        let completion = reply(Step::Shell("kubectl get pods".to_owned()), &request).completion(&request, 3);
+        let function = &completion["choices"][0]["message"]["tool_calls"][0]["function"];
+        let arguments: Value = serde_json::from_str(function["arguments"].as_str().unwrap()).unwrap();
+        assert_eq!(arguments, json!({ "command": "kubectl get pods", "security_risk": "LOW" }));
+        assert_eq!(completion["choices"][0]["finish_reason"], "tool_calls");
+    }
+
+    #[test]
+    fn tokens_grow_with_the_conversation() {
+        let tokens = |text: &str| {
+            let request = request(text);
+            reply(Step::Say("Hm.".to_owned()), &request).completion(&request, 1)["usage"]["prompt_tokens"]
+                .as_u64()
+        };
+        assert!(tokens(&"x".repeat(4000)) >= tokens("x").map(|tokens| tokens + 999));
+    }
+
+    #[test]
+    fn a_stream_says_the_same() {
+        let request = request("look");
+        let stream = reply(Step::Shell("date".to_owned()), &request).stream(&request, 1);
+        let events: Vec<&str> =
+            stream.split("\n\n").filter_map(|event| event.strip_prefix("data: ")).collect();
+        assert_eq!((events.len(), events[3]), (4, "[DONE]"));
+        let first: Value = serde_json::from_str(events[0]).unwrap();
+        assert_eq!(first["choices"][0]["delta"]["tool_calls"][0]["index"], 0);
+        let usage: Value = serde_json::from_str(events[2]).unwrap();
+        assert!(usage["usage"]["total_tokens"].as_u64() > Some(0));
+    }
+}
