@@ -55,6 +55,15 @@ impl Fleet {
         Ok(())
     }
 
+    /// Forgets what is kept of pods whose tasks are gone.
+    pub(crate) fn sweep(&self) {
+        fn uids<K: Task>(tasks: &Store<K>) -> HashSet<String> {
+            tasks.state().iter().filter_map(|task| task.uid()).collect()
+        }
+        self.alert_pods.sweep(&uids(&self.alerts));
+        self.maintenance_pods.sweep(&uids(&self.maintenance));
+    }
+
     /// Counts anew, from what lives: a counter would leak with every crash between its change and the run's.
     pub(crate) fn snapshot(&self) -> Snapshot {
         let mut snapshot = Snapshot::default();

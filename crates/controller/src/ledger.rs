@@ -26,6 +26,8 @@ struct Inner {
     records: HashMap<String, HashMap<String, PodRecord>>,
     /// While the pods are listed anew: those that the list has shown so far.
     listed: Option<HashSet<String>>,
+    /// Tasks without a pod that lives, which weren't there when it was last swept.
+    missed: HashSet<String>,
 }
 
 impl Ledger {
@@ -64,6 +66,17 @@ impl Ledger {
             pods.retain(|_, pod| pod.end().is_none());
         }
         inner.records.retain(|_, pods| !pods.is_empty());
+    }
+
+    /// Drops the ended pods of tasks that are not among `known`, and weren't the last time either: one that a slow watch
+    /// shows late must not lose its result.
+    pub(crate) fn sweep(&self, known: &HashSet<String>) {
+        let mut inner = self.lock();
+        let ended = |pods: &HashMap<String, PodRecord>| pods.values().all(|pod| pod.end().is_some());
+        let unknown = inner.records.iter().filter(|(task, pods)| !known.contains(*task) && ended(pods));
+        let unknown: HashSet<String> = unknown.map(|(task, _)| task.clone()).collect();
+        let missed = std::mem::replace(&mut inner.missed, unknown.clone());
+        inner.records.retain(|task, _| !(missed.contains(task) && unknown.contains(task)));
     }
 
     /// Returns when every pod has been seen once: until then a run that has ended looks like one that left no result.
@@ -139,6 +152,24 @@ mod tests {
         assert!(ledger.live().is_empty());
         assert_eq!(ledger.pods_of("task")[0].end().unwrap().exit_code, Some(0));
         ledger.forget("task");
+        assert!(ledger.pods_of("task").is_empty());
+    }
+
+    #[test]
+    fn what_a_deleted_task_leaves_behind_is_swept_when_it_has_ended() {
+        let ledger = Ledger::default();
+        let (nobody, task) = (HashSet::new(), HashSet::from(["task".to_owned()]));
+        let sweep_twice = |known: &HashSet<String>| (0..2).for_each(|_| ledger.sweep(known));
+        ledger.note(&Event::Apply(pod("a", true)));
+        sweep_twice(&nobody);
+        assert_eq!(ledger.live().len(), 1, "it still runs");
+        ledger.note(&Event::Delete(pod("a", false)));
+        sweep_twice(&task);
+        ledger.sweep(&nobody);
+        ledger.sweep(&task);
+        ledger.sweep(&nobody);
+        assert_eq!(ledger.pods_of("task").len(), 1, "missed once, then seen again");
+        ledger.sweep(&nobody);
         assert!(ledger.pods_of("task").is_empty());
     }
 

@@ -14,6 +14,7 @@ use punching_fist_api::{AlertTask, MaintenanceTask};
 use punching_fist_core::admission;
 use punching_fist_core::profile::Settings;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::Metrics;
 use crate::fleet::{Fleet, Snapshot, TaskRef};
@@ -22,6 +23,9 @@ use crate::fleet::{Fleet, Snapshot, TaskRef};
 const GATHER: Duration = Duration::from_millis(25);
 /// The caches are looked at so often even if nothing seems to change.
 const AT_LEAST: Duration = Duration::from_secs(30);
+
+/// What is kept of deleted tasks' pods is looked for so often.
+const SWEEP: Duration = Duration::from_secs(300);
 
 /// What passes see of the queue.
 #[derive(Clone, Debug, Default)]
@@ -59,7 +63,12 @@ impl Queue {
         if fleet.wait_until_ready().await.is_err() {
             future::pending::<()>().await; // The watches are gone: the controllers end, and this with them.
         }
+        let mut swept = Instant::now();
         loop {
+            if swept.elapsed() >= SWEEP {
+                fleet.sweep();
+                swept = Instant::now();
+            }
             self.admit(fleet.snapshot(), &settings, &metrics, &wake);
             let _ = tokio::time::timeout(AT_LEAST, self.changed.notified()).await;
             tokio::time::sleep(GATHER).await;

@@ -247,7 +247,8 @@ fn start_timeout<K: Task>(seen: &Observed<'_, K>, state: &JobState) -> Option<Sa
     let live = live_pod(seen.pods);
     let (since, obstacle) = match (live.map(|pod| &pod.state), state) {
         (Some(PodState::Waiting(obstacle)), _) => (live.and_then(|pod| pod.created), obstacle.clone()),
-        (None, JobState::Idle) => (created(seen.job), None),
+        // A pod that was evicted is replaced in its own time; the Job's deadline is the backstop of that.
+        (None, JobState::Idle) if !had_pod(seen) => (created(seen.job), None),
         _ => return None,
     };
     let refused =
@@ -256,6 +257,11 @@ fn start_timeout<K: Task>(seen: &Observed<'_, K>, state: &JobState) -> Option<Sa
         let obstacle = obstacle.or_else(|| refusal(seen)).unwrap_or_else(refused);
         Say::new(obstacle.reason, format!("no pod started in {limit} s: {}", obstacle.message))
     })
+}
+
+fn had_pod<K: Task>(seen: &Observed<'_, K>) -> bool {
+    let mirrored = seen.task.task_status().is_some_and(|status| !status.attempts.is_empty());
+    mirrored || !seen.pods.is_empty()
 }
 
 fn created(job: Option<&Job>) -> Option<Timestamp> {

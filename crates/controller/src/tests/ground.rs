@@ -13,6 +13,7 @@ use kube::runtime::reflector;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::Event;
 use prometheus::Registry;
+use prometheus::proto::MetricFamily;
 use punching_fist_api::{AlertTask, MaintenanceTask, TaskKind, names};
 use punching_fist_testkit::recording::RecordingApi;
 
@@ -185,10 +186,9 @@ impl Ground {
 /// What a counter counts in all: whole numbers, in a float.
 pub(super) fn counted(registry: &Registry, metric: &str) -> usize {
     let families = registry.gather();
-    let metrics =
-        families.iter().filter(|family| family.name() == metric).flat_map(|family| family.get_metric());
+    let metrics = families.iter().filter(|family| family.name() == metric).flat_map(MetricFamily::get_metric);
     let sum: f64 = metrics.map(|metric| metric.get_counter().get_value()).sum();
-    (0_u32..).take_while(|count| f64::from(*count) < sum).count()
+    (0..1000_u32).take_while(|count| f64::from(*count) < sum).count()
 }
 
 fn context(kind: TaskKind, api: &RecordingApi, fleet: &Fleet, queue: &Queue, metrics: &Metrics) -> Context {

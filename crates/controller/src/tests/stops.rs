@@ -180,6 +180,27 @@ async fn a_pod_that_no_node_takes_says_so() {
     assert_eq!(state::<MaintenanceTask>(&ground.api, "mt"), said("Pending", "Unschedulable"));
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_evicted_pod_is_replaced_however_long_the_run_was() {
+    let mut ground = Ground::new();
+    maintenance(&ground.api, "mt");
+    let (job, pod) = ground.running::<MaintenanceTask>("mt").await;
+    clock::pass(1200).await;
+    ground.cluster.end_container(&pod, 13, "");
+    ground.drive::<MaintenanceTask>("mt").await;
+    ground.api.remove::<Pod>(NS, &pod);
+    // The disruption is ignored: `failed` stays absent.
+    ground.cluster.job_status(&job, &json!({"active": null}));
+    let task = ground.drive::<MaintenanceTask>("mt").await;
+    let status = task.task_status().unwrap();
+    assert!(conditions::holds(&status.conditions, reasons::STOPPING).is_none(), "{:?}", status.message);
+    let next = ground.cluster.make_pod(&job);
+    ground.cluster.end_container(&next, 0, &verdict(None));
+    ground.cluster.complete(&job);
+    ground.drive::<MaintenanceTask>("mt").await;
+    assert_eq!(state::<MaintenanceTask>(&ground.api, "mt"), said("Succeeded", "VerdictReached"));
+}
+
 /// Pods that are refused leave nothing but an Event about the Job.
 #[tokio::test(start_paused = true)]
 async fn a_pod_that_is_refused_is_explained_by_the_jobs_events() {
