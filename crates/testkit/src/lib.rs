@@ -11,6 +11,7 @@ pub mod ground;
 pub mod images;
 pub mod loopback;
 pub mod manifests;
+pub mod model;
 pub mod namespaces;
 pub mod operator;
 pub mod pki;

@@ -18,7 +18,7 @@ use crate::{Cache, Error, repository};
 /// The oldest CPython that the agent's packages run on.
 pub const OLDEST: (u32, u32) = (3, 12);
 /// Measured on four cores.
-const INSTALL_ESTIMATE: Duration = Duration::from_secs(90);
+pub(crate) const INSTALL_ESTIMATE: Duration = Duration::from_secs(90);
 /// Says what an interpreter is: its version, its installation, and the program itself (what is found on PATH may be a
 /// shim of pyenv's, which depends on the directory and the user's settings).
 const QUESTION: &str = "import os, platform, sys; assert platform.python_implementation() == 'CPython'; \

@@ -3,6 +3,7 @@
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use punching_fist_node::process::{Nursery, tied};
 
@@ -11,6 +12,9 @@ use crate::Error;
 /// The packages whose programs the ground runs; a program has its package's name.
 const OPERATOR: &str = "punching-fist";
 const RUNNER: &str = "punching-fist-runner";
+/// Measured on four cores.
+const BUILD_ESTIMATE: Duration = Duration::from_secs(120);
+const REBUILD_ESTIMATE: Duration = Duration::from_secs(20);
 
 /// Our own programs, freshly built.
 #[derive(Clone, Debug)]
@@ -22,6 +26,11 @@ pub struct Programs {
 }
 
 impl Programs {
+    /// About how long it takes to build them: from nothing, or what has changed.
+    pub fn estimate() -> Duration {
+        if programs_directory().join(OPERATOR).exists() { REBUILD_ESTIMATE } else { BUILD_ESTIMATE }
+    }
+
     /// Builds what has changed of the runner, and of the operator if it is wanted: a ground without operators is of use
     /// while that doesn't compile.
     ///

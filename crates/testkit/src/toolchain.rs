@@ -34,8 +34,8 @@ const PACKAGES: [&str; 4] = [
 const ALERTMANAGER: &str = "github.com/prometheus/alertmanager/cmd/alertmanager@v0.31.0";
 
 /// Cold build times, measured on four cores.
-const CONTROL_PLANE_ESTIMATE: Duration = Duration::from_secs(270);
-const ALERTMANAGER_ESTIMATE: Duration = Duration::from_secs(40);
+pub(crate) const CONTROL_PLANE_ESTIMATE: Duration = Duration::from_secs(270);
+pub(crate) const ALERTMANAGER_ESTIMATE: Duration = Duration::from_secs(40);
 
 /// The variable that envtest users know: a directory with etcd, kube-apiserver and kubectl.
 pub const ASSETS: &str = "KUBEBUILDER_ASSETS";
@@ -59,6 +59,14 @@ impl Binaries {
     /// # Errors
     /// The build failed, or the cache can't be written.
     pub async fn get(nursery: &Nursery, cache: &Cache) -> Result<Self, Error> {
+        if let Some(assets) =
+            env::var_os(ASSETS).filter(|dir| !Self::in_directory(Path::new(dir)).is_complete())
+        {
+            let assets = assets.to_string_lossy();
+            eprintln!(
+                "{ASSETS} ({assets}) lacks some of the four programs (envtest brings no controller manager): not used."
+            );
+        }
         if let Some(found) = Self::found(cache) {
             return Ok(found);
         }
@@ -69,9 +77,9 @@ impl Binaries {
     /// The programs, if nothing has to be built for them.
     pub fn found(cache: &Cache) -> Option<Self> {
         let assets = env::var_os(ASSETS).map(|dir| Self::in_directory(Path::new(&dir)));
-        // envtest's own archives have no controller manager, and one of another version is no good.
-        let complete = assets.filter(|binaries| binaries.all().iter().all(|path| path.is_file()));
-        complete.or_else(|| cache.find(&control_plane_key()).map(|dir| Self::in_directory(&dir)))
+        assets
+            .filter(Self::is_complete)
+            .or_else(|| cache.find(&control_plane_key()).map(|dir| Self::in_directory(&dir)))
     }
 
     fn in_directory(dir: &Path) -> Self {
@@ -83,8 +91,10 @@ impl Binaries {
         }
     }
 
-    fn all(&self) -> [&Path; 4] {
-        [&self.etcd, &self.kube_apiserver, &self.kube_controller_manager, &self.kubectl]
+    /// Whether all four are there: a controller manager of another version than the API server is no good.
+    fn is_complete(&self) -> bool {
+        let all = [&self.etcd, &self.kube_apiserver, &self.kube_controller_manager, &self.kubectl];
+        all.iter().all(|path| path.is_file())
     }
 }
 

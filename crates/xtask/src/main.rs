@@ -1,6 +1,7 @@
 //! `cargo xtask`: the commands of this repository. One file for each; what they bring up is in `testkit`.
 
 mod cluster;
+mod demo;
 mod generate;
 mod test;
 
@@ -22,6 +23,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// A real alert becomes an agent's Job, on a cluster of its own, and is followed to its verdict
+    Demo(demo::Arguments),
     /// Run everything that CI runs
     Test(test::Arguments),
     /// Write the files that are made from code: crds/*.yaml
@@ -34,6 +37,7 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
+        Command::Demo(arguments) => demo::run(&arguments).await,
         Command::Test(arguments) => test::run(&arguments).await,
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Cluster(command) => cluster::run(command).await,
