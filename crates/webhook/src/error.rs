@@ -50,7 +50,7 @@ pub enum Error {
         problem: String,
     },
     /// The API server can't be reached or doesn't let us.
-    #[error("the Kubernetes API did not take it while {doing}: {source}")]
+    #[error("the Kubernetes API did not take it while {doing}: {}", brief(source))]
     Api {
         /// What was to be done.
         doing: &'static str,
@@ -84,6 +84,14 @@ impl Error {
             StatusCode::SERVICE_UNAVAILABLE => Some((header::RETRY_AFTER, RETRY_AFTER)),
             _ => None,
         }
+    }
+}
+
+/// kube shows a refusal with all its parts; what the API server says is enough.
+fn brief(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => format!("{} ({})", status.message, status.code),
+        error => error.to_string(),
     }
 }
 

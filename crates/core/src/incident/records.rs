@@ -202,3 +202,6 @@ pub fn alerts_in_full(task: &AlertTask) -> Vec<Alert> {
     };
     records(task).into_iter().map(in_full).collect()
 }
+
+#[cfg(test)]
+mod tests;
