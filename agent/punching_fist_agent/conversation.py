@@ -106,7 +106,7 @@ class Run:
             # No price is known where nothing was charged.
             "costUSD": f"{Decimal(str(metrics.accumulated_cost)):.6f}" if metrics.accumulated_cost else None,
         }
-        if usage != self._usage:
+        if usage["calls"] and usage != self._usage:
             self._usage = usage
             self._events.emit("usage", **usage)
 

@@ -194,8 +194,7 @@ class AgentTest(unittest.TestCase):
             ("LLM_INPUT_COST_PER_TOKEN", "-1"),
             ("LLM_TIMEOUT", "nan"),
         ]
-        run = lambda row: self.run_agent(finish(), **dict([row]))
-        for (name, value), (ended, model) in self.run_each(table, run):
+        for (name, value), (ended, model) in self.run_each(table, lambda row: self.run_agent(finish(), **dict([row]))):
             with self.subTest(name=name, value=value):
                 self.assert_failed(ended, 11, "ConfigurationRefused")
                 self.assertIn(name, ended.last("error")["text"])
@@ -238,6 +237,22 @@ class AgentTest(unittest.TestCase):
         self.assertEqual(model.requests[0]["authorization"], f"Bearer {KEY}")
         for request in model.requests:
             self.assertNotIn(KEY, json.dumps(request["messages"]))
+
+
+class SideBySide(unittest.TestSuite):
+    """Each test waits seconds for the SDK to start."""
+
+    def run(self, result, debug=False):
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda test: test(result), self))
+        return result
+
+
+def load_tests(loader, tests, _):
+    suite = SideBySide()
+    for case in tests:
+        suite.addTests(case)
+    return suite
 
 
 if __name__ == "__main__":
