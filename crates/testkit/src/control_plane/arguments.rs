@@ -62,6 +62,9 @@ pub(super) fn controller_manager(dir: &Path, at: &Addresses) -> Vec<String> {
         flag("root-ca-file", file("ca.crt")),
         // Each controller acts with its own rights, as in a real cluster.
         flag("use-service-account-credentials", true),
+        // Its start makes a token for each controller, and would wait for its own rate limit with them for 3 s.
+        flag("kube-api-qps", 500),
+        flag("kube-api-burst", 1000),
         flag("bind-address", at.controller_manager.ip()),
         flag("secure-port", at.controller_manager.port()),
     ]

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use nix::unistd::setsid;
 use punching_fist_testkit::alertmanager::{self, Alertmanager};
+use punching_fist_testkit::model::Model;
 use punching_fist_testkit::operator::{self, Operator};
 use punching_fist_testkit::process::Process;
 use punching_fist_testkit::{Ground, files};
@@ -19,6 +20,8 @@ use crate::Outcome;
 /// Everything that was started.
 struct Held {
     ground: Ground,
+    // A scripted model serves for as long as it is held.
+    model: Option<Model>,
     operator: Option<Operator>,
     alertmanager: Option<Alertmanager>,
 }
@@ -31,7 +34,7 @@ pub async fn run(arguments: &Arguments) -> Outcome {
     // A session of its own: the terminal may close, and Ctrl-C is not for us. It fails where there is one already.
     let _ = setsid();
     let mut terminated = signal(SignalKind::terminate())?;
-    let mut state = State { pid: std::process::id(), phase: Phase::Starting, parts: Vec::new() };
+    let mut state = State { pid: std::process::id(), phase: Phase::Starting, parts: Vec::new(), model: None };
     state.write()?;
     let started = tokio::select! {
         started = Held::start(arguments) => started,
@@ -59,21 +62,28 @@ impl Held {
         if data.exists() {
             fs::remove_dir_all(&data)?;
         }
-        let builder = Ground::builder().directory(data).existing(arguments.use_existing_cluster);
-        let builder = builder.operators(!arguments.no_operator).agent(!arguments.no_operator);
-        let ground = builder.start().await?;
-        let mut held = Self { ground, operator: None, alertmanager: None };
-        if !arguments.no_operator {
-            let settings =
-                operator::Settings { webhook: arguments.webhook(), ..operator::Settings::new("operator") };
-            let operator = held.ground.operator(settings).await?;
-            if arguments.alertmanager {
-                let token = Some(operator.webhook_token().to_owned());
-                let settings = alertmanager::Settings::new(operator.webhook_url(), token);
-                held.alertmanager = Some(held.ground.alertmanager(&settings).await?);
-            }
-            held.operator = Some(operator);
+        let mut builder = Ground::builder().directory(data).existing(arguments.use_existing_cluster);
+        builder = builder.operators(!arguments.no_operator).agent(!arguments.no_operator);
+        if arguments.no_operator {
+            let ground = builder.start().await?;
+            return Ok(Self { ground, model: None, operator: None, alertmanager: None });
         }
+        let model = Model::from_environment_or_scripted().await?;
+        let ground = builder.model_key(model.key()).start().await?;
+        let config = model.configuration();
+        let settings = operator::Settings {
+            webhook: arguments.webhook(),
+            config,
+            ..operator::Settings::new("operator")
+        };
+        let operator = ground.operator(settings).await?;
+        let mut held = Self { ground, model: Some(model), operator: None, alertmanager: None };
+        if arguments.alertmanager {
+            let token = Some(operator.webhook_token().to_owned());
+            let settings = alertmanager::Settings::new(operator.webhook_url(), token);
+            held.alertmanager = Some(held.ground.alertmanager(&settings).await?);
+        }
+        held.operator = Some(operator);
         Ok(held)
     }
 
@@ -82,6 +92,7 @@ impl Held {
         files::write_private(&state::kubeconfig(), &fs::read_to_string(self.ground.kubeconfig())?)?;
         files::write_private(&state::environment(), &self.environment())?;
         state.parts = self.parts();
+        state.model = self.model.as_ref().map(Model::sentence);
         state.phase = Phase::Ready;
         state.write()?;
         println!("Ready.");

@@ -43,6 +43,8 @@ pub struct State {
     pub phase: Phase,
     /// Its parts, in the order in which they were started.
     pub parts: Vec<Part>,
+    /// What a user should know about the agents' model.
+    pub model: Option<String>,
 }
 
 /// How far a cluster is.

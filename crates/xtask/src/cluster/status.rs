@@ -1,5 +1,6 @@
 //! `cargo xtask cluster status`: each part as it is now, not as it was when it was started.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
@@ -42,16 +43,18 @@ fn absent(state: Option<&State>) -> String {
 
 async fn show(state: &State) -> Outcome {
     let client = client().await;
-    println!("{:<26}{:>9}  {:<22}HEALTH", "PART", "PID", "ADDRESS");
-    println!("{:<26}{:>9}  {:<22}healthy", "(holds the others)", state.pid, "");
+    let mut table = format!("{:<26}{:>9}  {:<22}HEALTH\n", "PART", "PID", "ADDRESS");
+    let _ = writeln!(table, "{:<26}{:>9}  {:<22}healthy", "(holds the others)", state.pid, "");
     let mut healthy = true;
     for part in &state.parts {
         let health = health(part, client.as_ref()).await;
         healthy &= health.is_ok();
         let address = part.address.map(|address| address.to_string()).unwrap_or_default();
         let health = health.map_or_else(|why| format!("NOT healthy: {why}"), |()| "healthy".to_owned());
-        println!("{:<26}{:>9}  {:<22}{health}", part.name, part.pid, address);
+        let _ = writeln!(table, "{:<26}{:>9}  {:<22}{health}", part.name, part.pid, address);
     }
+    // At once: who reads it may stop after the first line that matters.
+    print!("{table}");
     Ok(if healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -89,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_crash_is_told_apart_from_an_end() {
-        let state = |phase| State { pid: 7, phase, parts: Vec::new() };
+        let state = |phase| State { pid: 7, phase, parts: Vec::new(), model: None };
         for (state, crashed) in [
             (None, false),
             (Some(state(Phase::Stopped)), false),

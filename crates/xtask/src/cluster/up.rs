@@ -43,6 +43,7 @@ impl Arguments {
     fn needs(&self) -> Needs {
         let parts = [
             (!self.use_existing_cluster, Part::ControlPlane),
+            (self.use_existing_cluster, Part::ExistingCluster),
             (true, Part::Node),
             (self.alertmanager, Part::Alertmanager),
             (!self.no_operator, Part::Agent),
@@ -67,24 +68,30 @@ impl Arguments {
 
 /// Starts the cluster, unless it is up.
 pub async fn run(arguments: &Arguments) -> Outcome {
+    if !state::is_held()? {
+        prepare(arguments).await?;
+    }
+    // Again: somebody else may have started one meanwhile.
     if state::is_held()? {
         println!("The cluster is up already. `cargo xtask cluster down` ends it.");
         wait(None).await?;
-        print_next();
-        return Ok(ExitCode::SUCCESS);
+    } else {
+        eprintln!("Starting the cluster.");
+        let holder = start_holder(arguments)?;
+        wait(Some(holder)).await?;
     }
+    print_next();
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Says what is missing, and builds what takes minutes: here, where the user can watch it, and not in the background.
+async fn prepare(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let cache = Cache::of_user();
     let needs = arguments.needs();
     needs.check(&cache).await?;
-    // Here, where the user can watch it, and not in the background.
     let nursery = Nursery::start()?;
     Programs::build(&nursery, !arguments.no_operator).await?;
-    needs.build(&nursery, &cache).await?;
-    eprintln!("Starting the cluster.");
-    let holder = start_holder(arguments)?;
-    wait(Some(holder)).await?;
-    print_next();
-    Ok(ExitCode::SUCCESS)
+    Ok(needs.build(&nursery, &cache).await?)
 }
 
 fn start_holder(arguments: &Arguments) -> std::io::Result<Child> {
@@ -135,6 +142,9 @@ fn last_words() -> String {
 }
 
 fn print_next() {
+    if let Some(sentence) = State::read().and_then(|state| state.model) {
+        println!("{sentence}");
+    }
     println!("Ready. What to type next:");
     println!("  source {}", state::environment().display());
     println!("  kubectl get nodes");
