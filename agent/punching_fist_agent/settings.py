@@ -1,5 +1,6 @@
 """What the pod's environment says. A setting that is missing or makes no sense is named in the error."""
 
+import ctypes
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +59,13 @@ def _required(name: str) -> str:
 
 
 def _take(name: str) -> str:
+    """The value, which is gone from the environment then, and from the memory that /proc/self/environ shows too: the
+    editor tool reads files within this process."""
     value = _required(name)
+    library = ctypes.CDLL(None)
+    library.getenv.restype = ctypes.c_void_p
+    address = library.getenv(name.encode())
+    ctypes.memset(address, 0, len(os.environb[name.encode()]))
     del os.environ[name]
     return value
 

@@ -226,15 +226,17 @@ class AgentTest(unittest.TestCase):
             "head -c 1 /proc/$agent/mem 2>&1 | grep -q denied || echo 'opened the memory'; "
             "ls -l /proc/self/fd | grep -c pipe; env | grep -c LLM_API_KEY; true"
         )
-        ended, model = self.run_agent(shell(attack), finish(), wrapper=drop)
+        view = tool("file_editor", command="view", path="/proc/self/environ")
+        ended, model = self.run_agent(shell(attack), view, finish(), wrapper=drop)
         self.assertEqual(ended.code, 0, f"{ended.events}\n{ended.stderr}")
-        output = ended.last("output")["text"]
+        output = ended.of("output")[0]["text"]
         self.assertRegex(output, r"agent \d+")
         for success in ("wrote to", "read the environment", "opened the memory"):
             self.assertNotIn(success, output)
         self.assertTrue(output.rstrip().endswith("\n0"), output)
         self.assertEqual([event["verdict"] for event in ended.of("finish")], ["Diagnosed"])
         self.assertEqual(model.requests[0]["authorization"], f"Bearer {KEY}")
+        self.assertIn("LLM_MODEL=openai/fake", json.dumps(model.requests[-1]["messages"]))
         for request in model.requests:
             self.assertNotIn(KEY, json.dumps(request["messages"]))
 

@@ -261,3 +261,39 @@ fn as_process_1_it_heeds_sigterm() {
     kill(runner, Signal::SIGTERM).expect("it runs");
     running.wait().ended_with(13, Reason::Signalled);
 }
+
+#[test]
+fn a_log_that_nobody_reads_holds_nothing_up() {
+    let script = format!("yes '{{\"kind\":\"thought\",\"text\":\"again\"}}' | head -n 100000\n{FINISH}");
+    let mut running = Pod::new(&script).with("PUNCHING_FIST_TIMEOUT_SECONDS", "20").start();
+    running.wait_without_reading();
+    let ended = running.wait();
+    ended.ended_with(0, Reason::VerdictReached);
+}
+
+#[test]
+fn it_is_placed_whole_or_not_at_all() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let place = |destination: &std::path::Path| {
+        let runner = std::process::Command::new(env!("CARGO_BIN_EXE_punching-fist-runner"))
+            .arg("place")
+            .arg(destination)
+            .output()
+            .expect("the runner starts");
+        (runner.status.success(), String::from_utf8_lossy(&runner.stderr).into_owned())
+    };
+    let destination = directory.path().join("runner");
+    fs::write(&destination, "an older one").expect("our own directory");
+    assert_eq!(place(&destination), (true, String::new()));
+    let version = std::process::Command::new(&destination).arg("--version").output().expect("it can be run");
+    assert!(String::from_utf8_lossy(&version.stdout).starts_with("punching-fist-runner "));
+    for bad in [directory.path(), std::path::Path::new("/nowhere/runner")] {
+        let (placed, error) = place(bad);
+        assert!(!placed && error.contains(&bad.display().to_string()), "{error}");
+    }
+    assert_eq!(
+        fs::read_dir(directory.path()).expect("our own directory").count(),
+        1,
+        "nothing half done is left"
+    );
+}

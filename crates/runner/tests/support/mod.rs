@@ -162,6 +162,14 @@ impl Running {
         fs::write(self.pod.path("go"), "").expect("our own directory");
     }
 
+    /// Waits for the end of the process while its log stays unread.
+    pub fn wait_without_reading(&mut self) {
+        while self.child.try_wait().expect("our own child").is_none() {
+            assert!(self.started.elapsed() < PATIENCE, "it hangs");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Waits for the end.
     pub fn wait(mut self) -> Ended {
         self.stdout.read_to_end(&mut self.read).expect("the runner prints");
