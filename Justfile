@@ -2,7 +2,7 @@
 
 [private]
 default:
-    @just --list --unsorted
+    @"{{ just_executable() }}" --list --unsorted
 
 # A real alert becomes an agent's Job, on a cluster of its own, until Ctrl-C
 demo *arguments:
