@@ -1,10 +1,10 @@
-//! A controller that is killed at every write of a run, just before it and just after it: whoever comes next brings the
-//! run to the same end, with one Job and one report.
+//! A controller that is killed at every write of a run, just before it and just after it, and one whose API server fails
+//! in every way at every kind of call: the run comes to the same end, with one Job and one report.
 
 use k8s_openapi::api::batch::v1::Job;
 use punching_fist_api::{AlertTask, MaintenanceTask, Phase};
 use punching_fist_protocol::Reason;
-use punching_fist_testkit::recording::RecordingApi;
+use punching_fist_testkit::recording::{Fault, RecordingApi, Times};
 use serde_json::{Value, json};
 
 use super::cluster::{Script, has_ended};
@@ -111,7 +111,10 @@ fn ends(api: &RecordingApi, story: Story) -> Vec<Value> {
 
 /// Tells the story to its end, with one controller that is killed at that write and one that takes over.
 async fn told(story: Story, killed: Option<(usize, Side)>) -> RecordingApi {
-    let api = live::api();
+    told_by(live::api(), &format!("{story:?}, killed at {killed:?}"), story, killed).await
+}
+
+async fn told_by(api: RecordingApi, what: &str, story: Story, killed: Option<(usize, Side)>) -> RecordingApi {
     log_holds(&api, &long());
     story.begin(&api);
     let cluster = live::play(&api, story.script());
@@ -123,7 +126,7 @@ async fn told(story: Story, killed: Option<(usize, Side)>) -> RecordingApi {
         first.kill().await;
     }
     let last = Live::start(api.client());
-    until(&format!("{story:?} is over, killed at {killed:?}"), || story.is_over(&api)).await;
+    until(&format!("it is over: {what}"), || story.is_over(&api)).await;
     others.await.unwrap();
     last.stop().await;
     cluster.abort();
@@ -148,6 +151,53 @@ fn reports(api: &RecordingApi) -> usize {
     reports.len()
 }
 
+/// An API server that fails once, with this call in this way.
+fn failing(verb: &str, resource: &str, fault: &Fault) -> RecordingApi {
+    let api = live::api();
+    api.inject(verb, resource, fault.clone(), Times::Once);
+    api
+}
+
+async fn faulty_in_every_call(story: Story) {
+    let calls = [
+        ("apply", "maintenancetasks/status"),
+        ("apply", "alerttasks/status"),
+        ("create", "jobs"),
+        ("create", "alerttasks"),
+        ("create", "events"),
+        ("patch", "jobs"),
+        ("delete", "jobs"),
+        ("get", "serviceaccounts"),
+        ("get", "jobs"),
+        ("get", "pods/log"),
+        ("watch", "*"),
+    ];
+    let faults = [
+        Fault::Status(409),
+        Fault::Status(500),
+        Fault::Disconnect,
+        Fault::DoneThenStatus(500),
+        Fault::Hang,
+        Fault::DoneThenHang,
+    ];
+    let undisturbed = told(story, None).await;
+    let called = |(verb, resource): &(&str, &str)| !undisturbed.calls_of(verb, resource).is_empty();
+    for (verb, resource) in calls.into_iter().filter(called) {
+        // How long an answer may take to begin is the client's business: a watch that never begins is nobody's event.
+        let hangs = |fault: &&Fault| matches!(fault, Fault::Hang | Fault::DoneThenHang);
+        for fault in faults.iter().filter(|fault| verb != "watch" || !hangs(fault)) {
+            let what = format!("{story:?}, {verb} {resource}: {fault:?}");
+            let api = told_by(failing(verb, resource, fault), &what, story, None).await;
+            assert_eq!(ends(&api, story), ends(&undisturbed, story), "{what}");
+            assert_eq!(
+                (api.all::<Job>().len(), reports(&api)),
+                (undisturbed.all::<Job>().len(), reports(&undisturbed)),
+                "{what}"
+            );
+        }
+    }
+}
+
 async fn killed_at_every_write(story: Story) {
     let undisturbed = told(story, None).await;
     let expected = ends(&undisturbed, story);
@@ -164,21 +214,36 @@ async fn killed_at_every_write(story: Story) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_with_a_retry() {
+async fn a_run_with_a_retry_killed_at_every_write() {
     killed_at_every_write(Story::Retried).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_fails() {
+async fn a_run_with_a_retry_faulty_in_every_call() {
+    faulty_in_every_call(Story::Retried).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_fails_killed_at_every_write() {
     killed_at_every_write(Story::Failed).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_is_cancelled() {
+async fn a_run_that_is_cancelled_killed_at_every_write() {
     killed_at_every_write(Story::Cancelled).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_another_one_follows() {
+async fn a_run_that_is_cancelled_faulty_in_every_call() {
+    faulty_in_every_call(Story::Cancelled).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_another_one_follows_killed_at_every_write() {
     killed_at_every_write(Story::Followed).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_another_one_follows_faulty_in_every_call() {
+    faulty_in_every_call(Story::Followed).await;
 }

@@ -79,6 +79,6 @@ pub(super) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let patience = tokio::time::Instant::now() + PATIENCE;
     while !holds() {
         assert!(tokio::time::Instant::now() < patience, "waited in vain until {what}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(400)).await;
     }
 }
