@@ -61,6 +61,11 @@ impl Model {
         json!({ "agents": { "openhands": profile } })
     }
 
+    /// Whether it is our own.
+    pub fn is_scripted(&self) -> bool {
+        matches!(self, Self::Scripted(_))
+    }
+
     /// What a user should know about it.
     pub fn sentence(&self) -> String {
         match self {

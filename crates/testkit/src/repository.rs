@@ -28,7 +28,12 @@ pub struct Programs {
 impl Programs {
     /// About how long it takes to build them: from nothing, or what has changed.
     pub fn estimate() -> Duration {
-        if programs_directory().join(OPERATOR).exists() { REBUILD_ESTIMATE } else { BUILD_ESTIMATE }
+        if Self::were_built() { REBUILD_ESTIMATE } else { BUILD_ESTIMATE }
+    }
+
+    /// Whether there are any, though not of what has changed since.
+    pub fn were_built() -> bool {
+        programs_directory().join(OPERATOR).exists()
     }
 
     /// Builds what has changed of the runner, and of the operator if it is wanted: a ground without operators is of use

@@ -30,12 +30,16 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::Outcome;
 use alerts::Alerts;
+use fire::Fired;
 use place::Place;
 use screen::{Row, Screen, Tone};
 use stage::Stage;
 
 /// What a shell reports of a command that was ended by Ctrl-C.
 const INTERRUPTED: u8 = 130;
+
+/// How long control plane, node and operator take to be ready, measured on four cores.
+const START_ESTIMATE: Duration = Duration::from_secs(12);
 
 /// How the demo is to be.
 #[derive(clap::Args)]
@@ -77,13 +81,11 @@ impl Demo {
     async fn play(&mut self, arguments: &Arguments, alerts: Alerts) -> Result<(), Box<dyn Error>> {
         self.screen.show(&[Row::new(Tone::Strong, 0, "Punching Fist: an alert, an agent, a verdict")]);
         let model = self.prepare(arguments.use_existing_cluster).await?;
-        let started = Instant::now();
-        self.screen.head("Starting a cluster on loopback");
+        let progress = Progress::start("Starting control plane, node and operator", START_ESTIMATE);
         self.stage.put_up(self.place.directory(), arguments.use_existing_cluster, &model).await?;
-        self.screen
-            .say(&format!("Control plane, node and operator are up ({}).", minutes(started.elapsed())));
+        progress.done();
         let alerts = self.break_something(alerts).await?;
-        let tasks = self.follow(&alerts).await?;
+        let tasks = self.follow(&alerts, model.is_scripted()).await?;
         self.verdicts = Some(tasks.iter().all(|task| ending::verdict(task).is_some()));
         if arguments.once {
             return Ok(());
@@ -100,7 +102,11 @@ impl Demo {
         needs.check(&cache).await?;
         let model = Model::from_environment_or_scripted().await?;
         self.screen.show(&[Row::folding(Tone::Plain, 0, model.sentence())]);
-        self.announce(&needs.missing_builds(&cache).await);
+        let mut builds = needs.missing_builds(&cache).await;
+        if !Programs::were_built() {
+            builds.insert(0, ("the operator and the runner, with cargo", Programs::estimate()));
+        }
+        self.announce(&builds);
         let nursery = Nursery::start()?;
         let progress = Progress::start("Building the operator and the runner", Programs::estimate());
         Programs::build(&nursery, true).await?;
@@ -134,18 +140,19 @@ impl Demo {
     }
 
     /// Fires the alerts and follows what comes of them.
-    async fn follow(&mut self, alerts: &Alerts) -> Result<Vec<AlertTask>, Box<dyn Error>> {
+    async fn follow(&mut self, alerts: &Alerts, scripted: bool) -> Result<Vec<AlertTask>, Box<dyn Error>> {
         self.screen.head("Firing the alert");
         let client = self.stage.ground()?.client();
-        let log = self.stage.operator_log();
         let known = fire::known(&client).await?;
         let alertmanager = self.stage.start_alertmanager().await?;
         self.screen.restart();
         alertmanager.post_alerts(&alerts.body()).await?;
-        let fired = alerts.names().into_iter().map(|name| Row::new(Tone::Plain, 0, format!("Fired: {name}")));
-        self.screen.show_now(&fired.collect::<Vec<_>>());
+        let names = alerts.names().into_iter().map(|name| Row::new(Tone::Plain, 0, format!("Fired: {name}")));
+        self.screen.show_now(&names.collect::<Vec<_>>());
+        let operator_log = self.stage.operator_log();
+        let fired = Fired { client, screen: &self.screen, known, scripted, operator_log };
         tokio::select! {
-            tasks = fire::follow(&client, &self.screen, known, log.as_deref()) => tasks,
+            tasks = fire::follow(fired) => tasks,
             said = self.stage.operator_ended() => Err(said.into()),
         }
     }
@@ -155,9 +162,8 @@ impl Demo {
         let Some(task) = tasks.first() else { return Ok(()) };
         self.screen.head("The cluster stays up until Ctrl-C. In another terminal:");
         let lines = next::way(ground.kubeconfig(), &ground.kubectl());
-        let lines = lines.into_iter().chain(next::commands(task));
-        // Not through the screen: a command that is cut or folded can't be copied.
-        lines.for_each(|line| println!("  {line}"));
+        let rows = lines.into_iter().chain(next::commands(task)).map(|line| Row::command(2, line));
+        self.screen.show(&rows.collect::<Vec<_>>());
         Ok(())
     }
 
@@ -180,14 +186,19 @@ impl Demo {
         };
         let logs = self.place.directory().display().to_string();
         if let Err(error) = played.unwrap_or(Ok(())).and(down) {
-            return Err(format!("{error}\nEverything was taken down; the logs are in {logs}").into());
+            let error = error.to_string();
+            // An error that shows the end of a log is no one line anyway.
+            let then = if error.contains('\n') { "\n" } else { "; " };
+            return Err(format!("{error}{then}everything was taken down, the logs are in {logs}").into());
         }
-        self.place.empty()?;
-        Ok(match self.verdicts {
-            Some(true) => ExitCode::SUCCESS,
-            Some(false) => ExitCode::FAILURE,
-            None => ExitCode::from(INTERRUPTED),
-        })
+        match self.verdicts {
+            Some(false) => {
+                self.screen.say(&format!("There is no verdict; the logs are in {logs}."));
+                Ok(ExitCode::FAILURE)
+            }
+            Some(true) => self.place.empty().map(|()| ExitCode::SUCCESS),
+            None => self.place.empty().map(|()| ExitCode::from(INTERRUPTED)),
+        }
     }
 }
 

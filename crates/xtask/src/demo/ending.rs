@@ -1,4 +1,4 @@
-//! What came out: verdict, summary, cost and time, the first part of the report; or why there is none, and what to type.
+//! What came out: verdict, summary, cost and time, the first part of the report; or why there is none.
 
 use std::time::Duration;
 
@@ -21,13 +21,13 @@ pub fn verdict(task: &AlertTask) -> Option<Verdict> {
     status.result.as_ref()?.verdict
 }
 
-/// What came out of `task`, `took` so long after its alert was fired.
-pub fn rows(task: &AlertTask, took: Duration) -> Vec<Row> {
+/// What came out of `task`, `took` so long after its alert was fired. The prices of a `scripted` model are made up.
+pub fn rows(task: &AlertTask, took: Duration, scripted: bool) -> Vec<Row> {
     let status = task.task_status().cloned().unwrap_or_default();
     let finding = status.result.clone().unwrap_or_default();
-    let mut rows = head(task, &status, &finding);
+    let mut rows = head(&status, &finding);
     rows.push(Row::new(Tone::Plain, 0, ""));
-    rows.push(Row::new(Tone::Plain, 0, format!("Cost     {}", cost(status.usage.as_ref()))));
+    rows.push(Row::new(Tone::Plain, 0, format!("Cost     {}", cost(status.usage.as_ref(), scripted))));
     rows.push(Row::new(Tone::Plain, 0, format!("Tokens   {}", tokens(status.usage.as_ref()))));
     rows.push(Row::new(Tone::Plain, 0, format!("Time     {}", time(&status, took))));
     rows.extend(excerpt("Report", finding.report.as_deref(), REPORT_LINES, task, "report"));
@@ -35,33 +35,29 @@ pub fn rows(task: &AlertTask, took: Duration) -> Vec<Row> {
     rows
 }
 
-fn head(task: &AlertTask, status: &TaskStatus, finding: &Finding) -> Vec<Row> {
+fn head(status: &TaskStatus, finding: &Finding) -> Vec<Row> {
     let summary = |text: &Option<String>| text.as_deref().map(|text| Row::folding(Tone::Plain, INDENT, text));
     let (Some(Phase::Succeeded), Some(verdict)) = (status.phase, finding.verdict) else {
-        return failure(task, status).into_iter().chain(summary(&finding.summary)).collect();
+        return failure(status).into_iter().chain(summary(&finding.summary)).collect();
     };
     let confidence = finding.confidence.map(|confidence| format!(", confidence {confidence:?}"));
     let text = format!("Verdict  {verdict:?}{}", confidence.unwrap_or_default());
     [Row::new(Tone::Good, 0, text)].into_iter().chain(summary(&finding.summary)).collect()
 }
 
-fn failure(task: &AlertTask, status: &TaskStatus) -> Vec<Row> {
+fn failure(status: &TaskStatus) -> Vec<Row> {
     let reason = status.reason.as_deref().unwrap_or("no reason given");
-    let mut rows = vec![Row::new(Tone::Bad, 0, format!("No verdict: {reason}"))];
-    let said = [status.message.as_deref(), status.last_error.as_deref()];
-    rows.extend(said.into_iter().flatten().map(|text| Row::folding(Tone::Plain, INDENT, text)));
-    let namespace = task.namespace().unwrap_or_default();
-    let mut type_next = vec![format!("kubectl -n {namespace} describe at {}", task.name_any())];
-    let last = status.attempts.last().map(|attempt| attempt.pod.as_str());
-    type_next.extend(last.map(|pod| format!("kubectl -n {namespace} logs {pod}")));
-    rows.push(Row::new(Tone::Plain, INDENT, "What to type:"));
-    rows.extend(type_next.into_iter().map(|command| Row::new(Tone::Strong, 2 * INDENT, command)));
-    rows
+    let message = status.message.as_deref();
+    let error = status.last_error.as_deref().filter(|error| !message.unwrap_or_default().contains(error));
+    let said = [message, error].into_iter().flatten();
+    let rows = said.map(|text| Row::folding(Tone::Plain, INDENT, text));
+    [Row::new(Tone::Bad, 0, format!("No verdict: {reason}"))].into_iter().chain(rows).collect()
 }
 
-fn cost(usage: Option<&Usage>) -> String {
+fn cost(usage: Option<&Usage>, scripted: bool) -> String {
+    let note = if scripted { " at the scripted model's made-up prices: nothing was spent" } else { "" };
     let cost = usage.and_then(|usage| usage.cost_usd.as_deref());
-    cost.map_or_else(|| "not known (the model has no price)".to_owned(), |cost| format!("${cost}"))
+    cost.map_or_else(|| "not known (the model has no price)".to_owned(), |cost| format!("${cost}{note}"))
 }
 
 fn tokens(usage: Option<&Usage>) -> String {
@@ -88,17 +84,12 @@ fn excerpt(title: &str, text: Option<&str>, most: usize, task: &AlertTask, field
     let Some(text) = text.filter(|text| !text.trim().is_empty()) else { return Vec::new() };
     let (lines, left) = text::first_lines(text, most);
     let mut rows = vec![Row::new(Tone::Plain, 0, ""), Row::new(Tone::Strong, 0, title)];
-    rows.extend(lines.into_iter().map(|line| {
-        // A folded empty line would be none at all.
-        let row = if line.is_empty() { Row::new } else { Row::folding };
-        row(Tone::Plain, INDENT, line)
-    }));
+    rows.extend(lines.into_iter().map(|line| Row::folding(Tone::Plain, INDENT, line)));
     if left > 0 {
         let (namespace, name) = (task.namespace().unwrap_or_default(), task.name_any());
-        let all = format!(
-            "… {left} more lines: kubectl -n {namespace} get at {name} -o jsonpath='{{.status.result.{field}}}'"
-        );
-        rows.push(Row::folding(Tone::Dim, INDENT, all));
+        rows.push(Row::new(Tone::Dim, INDENT, format!("… {left} more lines:")));
+        let path = format!("jsonpath='{{.status.result.{field}}}'");
+        rows.push(Row::command(INDENT, format!("kubectl -n {namespace} get at {name} -o {path}")));
     }
     rows
 }
@@ -124,7 +115,7 @@ mod tests {
     }
 
     fn texts(status: &Value) -> Vec<String> {
-        rows(&task(status), Duration::from_secs(65)).into_iter().map(|row| row.text).collect()
+        rows(&task(status), Duration::from_secs(65), false).into_iter().map(|row| row.text).collect()
     }
 
     #[test]
@@ -157,25 +148,23 @@ mod tests {
     fn a_long_report_is_cut_and_says_where_the_rest_is() {
         let report = "line\n".repeat(REPORT_LINES + 5);
         let status = json!({ "phase": "Succeeded", "result": { "verdict": "Diagnosed", "report": report } });
-        let last = texts(&status).pop().unwrap();
-        assert_eq!(
-            last,
-            "… 5 more lines: kubectl -n agents get at crash -o jsonpath='{.status.result.report}'"
-        );
+        let texts = texts(&status);
+        let command = "kubectl -n agents get at crash -o jsonpath='{.status.result.report}'";
+        assert_eq!(texts[texts.len() - 2..], ["… 5 more lines:", command]);
     }
 
     #[test]
-    fn without_a_verdict_it_says_why_and_what_to_type() {
-        let status = json!({
-            "phase": "Failed",
-            "reason": "BackoffLimitExceeded",
-            "message": "all attempts failed",
-            "attempts": [{ "podUID": "1", "pod": "crash-1" }],
-        });
-        let texts = texts(&status);
-        assert_eq!(texts[..2], ["No verdict: BackoffLimitExceeded", "all attempts failed"]);
-        assert_eq!(texts[3..5], ["kubectl -n agents describe at crash", "kubectl -n agents logs crash-1"]);
-        assert_eq!(verdict(&task(&status)), None);
+    fn without_a_verdict_it_says_why_once() {
+        let status = |error: &str| {
+            let mut status =
+                json!({ "phase": "Failed", "reason": "BackoffLimitExceeded", "lastError": error });
+            status["message"] = json!("all attempts failed: the key is refused");
+            status
+        };
+        let first = ["No verdict: BackoffLimitExceeded", "all attempts failed: the key is refused"];
+        assert_eq!(texts(&status("the key is refused"))[..3], [first[0], first[1], ""]);
+        assert_eq!(texts(&status("no route"))[..3], [first[0], first[1], "no route"]);
+        assert_eq!(verdict(&task(&status(""))), None);
     }
 
     #[test]

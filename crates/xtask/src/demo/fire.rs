@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::error::Error;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kube::api::ListParams;
@@ -25,29 +25,42 @@ pub async fn known(client: &Client) -> Result<BTreeSet<String>, kube::Error> {
     Ok(tasks.items.iter().filter_map(ResourceExt::uid).collect())
 }
 
-/// Waits for tasks that are not `known`, and follows each to its end. Gives them as they are then.
+/// What comes of alerts.
+pub struct Fired<'a> {
+    /// With the right to read tasks, pods and logs.
+    pub client: Client,
+    /// Where it is shown.
+    pub screen: &'a Screen,
+    /// UIDs of the tasks that were there before.
+    pub known: BTreeSet<String>,
+    /// Whether the agents' model is a scripted one.
+    pub scripted: bool,
+    /// Where the operator says what it heard.
+    pub operator_log: Option<PathBuf>,
+}
+
+/// Waits for the tasks that come of alerts, and follows each to its end. Gives them as they are then.
 ///
 /// # Errors
 /// None comes, or one can't be followed.
-pub async fn follow(
-    client: &Client,
-    screen: &Screen,
-    mut known: BTreeSet<String>,
-    operator_log: Option<&Path>,
-) -> Result<Vec<AlertTask>, Box<dyn Error>> {
-    let api = tasks(client);
+pub async fn follow(fired: Fired<'_>) -> Result<Vec<AlertTask>, Box<dyn Error>> {
+    let Fired { client, screen, mut known, scripted, operator_log } = fired;
+    let api = tasks(&client);
     let first = wait::until("an AlertTask", TASK_LIMIT, async || new(&api, &known).await).await;
-    let mut next = Some(first.map_err(|_| silence(operator_log))?);
+    let mut next = Some(first.map_err(|_| silence(operator_log.as_deref()))?);
     let mut over = Vec::new();
     while let Some(task) = next {
         known.extend(task.uid());
         let text = format!("AlertTask {}/{}", namespaces::AGENTS, task.name_any());
         screen.show_now(&[Row::new(Tone::Strong, 0, text)]);
-        let task = follow::follow(client, screen, task).await?;
+        let task = follow::follow(&client, screen, task).await?;
         screen.gap();
-        screen.show(&ending::rows(&task, screen.elapsed()));
+        screen.show(&ending::rows(&task, screen.elapsed(), scripted));
         over.push(task);
         next = new(&api, &known).await;
+        if next.is_some() {
+            screen.gap();
+        }
     }
     Ok(over)
 }

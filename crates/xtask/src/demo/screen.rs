@@ -28,7 +28,18 @@ pub enum Tone {
     Bad,
 }
 
-/// A line to be shown: cut if it is too long.
+/// What becomes of a row that is longer than a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fit {
+    /// It is cut.
+    Cut,
+    /// It goes on in the next line.
+    Fold,
+    /// It stays as it is: a command that is cut or folded can't be copied.
+    Whole,
+}
+
+/// A line to be shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
     /// How it looks.
@@ -37,26 +48,35 @@ pub struct Row {
     pub indent: usize,
     /// What it says.
     pub text: String,
-    /// Whether a long one goes on in the next line instead of being cut.
-    pub folds: bool,
+    /// What becomes of it if it is too long.
+    pub fit: Fit,
 }
 
 impl Row {
     /// A row that is cut.
     pub fn new(tone: Tone, indent: usize, text: impl Into<String>) -> Self {
-        Self { tone, indent, text: text.into(), folds: false }
+        Self { tone, indent, text: text.into(), fit: Fit::Cut }
     }
 
     /// A row that goes on in the next line.
     pub fn folding(tone: Tone, indent: usize, text: impl Into<String>) -> Self {
-        Self { folds: true, ..Self::new(tone, indent, text) }
+        Self { fit: Fit::Fold, ..Self::new(tone, indent, text) }
+    }
+
+    /// A command to be copied.
+    pub fn command(indent: usize, text: impl Into<String>) -> Self {
+        Self { fit: Fit::Whole, ..Self::new(Tone::Strong, indent, text) }
     }
 
     /// Its lines, in so much room.
     fn lines(&self, width: usize) -> Vec<String> {
         let room = width.saturating_sub(self.indent).max(1);
-        let lines =
-            if self.folds { text::folded(&self.text, room) } else { vec![text::cut(&self.text, room)] };
+        let lines = match self.fit {
+            // What fits keeps its blanks: a table is no prose.
+            Fit::Fold if self.text.chars().count() > room => text::folded(&self.text, room),
+            Fit::Cut => vec![text::cut(&self.text, room)],
+            Fit::Fold | Fit::Whole => vec![self.text.clone()],
+        };
         let indent = " ".repeat(self.indent);
         lines.into_iter().map(|line| format!("{indent}{line}").trim_end().to_owned()).collect()
     }
@@ -175,14 +195,17 @@ mod tests {
     }
 
     #[test]
-    fn only_the_first_line_has_a_time() {
+    fn only_the_first_line_has_a_time_and_what_is_long_fits() {
         let rows = [
             Row::new(Tone::Strong, 0, "$ kubectl get pods --all-namespaces"),
             Row::folding(Tone::Dim, 2, "one two three four"),
+            Row::folding(Tone::Dim, 2, "a    b"),
+            Row::command(0, "kubectl get pods --all-namespaces"),
         ];
         let painted = screen(false).painted(&rows, Some(&clock(Duration::from_secs(65))));
-        assert_eq!(painted, " 1:05  $ kubectl ge…\n         one two\n         three four\n");
-        assert_eq!(screen(false).painted(&rows[1..], None), "  one two three four\n");
+        let below = "         one two\n         three four\n         a    b\n       kubectl get pods --all-namespaces\n";
+        assert_eq!(painted, format!(" 1:05  $ kubectl ge…\n{below}"));
+        assert_eq!(screen(false).painted(&rows[1..2], None), "  one two three four\n");
     }
 
     #[test]
