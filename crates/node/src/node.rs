@@ -120,7 +120,7 @@ impl Node {
             Registration::new(client.clone(), name.clone(), address.port(), allocatable.clone());
         registration.register().await.map_err(|source| Error::Register { name: name.clone(), source })?;
         let context = Arc::new(Context {
-            events: Events::start(client.clone(), &name),
+            events: Events::start(&client, &name),
             client: client.clone(),
             node: name.clone(),
             api_server: config.api_server,

@@ -257,7 +257,7 @@ impl Sandbox {
             launch.needed.iter().partition(|path| hidden.clone().any(|parent| path.starts_with(parent)));
         for path in outermost(&bound) {
             let real = path.canonicalize().unwrap_or_else(|_| path.clone());
-            steps.push(["read-only".into(), real, path.clone()]);
+            steps.push(["needed".into(), real, path.clone()]);
         }
         let directories: BTreeSet<_> =
             seen.iter().flat_map(|path| path.ancestors()).filter(|path| is_closed(path)).collect();

@@ -31,6 +31,15 @@ struct Request {
     since_seconds: Option<i64>,
     since_time: Option<Timestamp>,
     limit_bytes: Option<usize>,
+    stream: Stream,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+enum Stream {
+    #[default]
+    All,
+    Stdout,
+    Stderr,
 }
 
 impl Request {
@@ -42,6 +51,11 @@ impl Request {
             tail: self.tail_lines,
             since: self.since_time.or(self.since_seconds.map(ago)),
             limit_bytes: self.limit_bytes,
+            stream: match self.stream {
+                Stream::All => None,
+                Stream::Stdout => Some("stdout"),
+                Stream::Stderr => Some("stderr"),
+            },
         }
     }
 }

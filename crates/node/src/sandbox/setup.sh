@@ -64,15 +64,21 @@ hostname "$POD_HOSTNAME"
 echo "127.0.0.1 $POD_HOSTNAME" >>/etc/hosts || :
 
 # Only now, inside the new root, are targets touched: an absolute link on the way must not lead out to the host.
-bind() {
+place() {
     if [ -d "$1" ]; then mkdir -p "$2"; else mkdir -p "${2%/*}/"; [ -e "$2" ] || : >"$2"; fi
-    attach "$1" "$2"
 }
-run() {
+prepare() {
     case $1 in
         hide) mkdir -p "$2"; mount -t tmpfs -o "mode=$3" hidden "$2" ;;
+        needed) place "/.host$2" "$3"; attach "/.host$2" "$3"; mount -o remount,bind,ro "$3" ;;
         traverse) chmod o+x "$2" ;;
-        read-only | read-write) bind "/.host$2" "$3" ;;
+        read-only | read-write) place "/.host$2" "$3" ;;
+    esac
+}
+bind() {
+    case $1 in
+        # Placed again: it may lie in a volume that was not there before.
+        read-only | read-write) place "/.host$2" "$3"; attach "/.host$2" "$3" ;;
     esac
 }
 seal() {
@@ -86,18 +92,21 @@ steps() {
         shift 3
     done
 }
-steps run "$@"
+steps prepare "$@"
 mkdir -p "$WORKING_DIRECTORY"
-umount -l /.host
-rmdir /.host
-# Mounts may lie in one another, so none is sealed before all are there.
-steps seal "$@"
 if [ "$READ_ONLY" = 1 ]; then
+    # Before volumes lie over any of these, which this would seal in their stead.
     while read -r _ _ _ _ target _ kind; do
         case $kind in *'- overlay '* | *'- tmpfs hidden '*) mount -o remount,bind,ro "$target" ;; esac
     done </proc/self/mountinfo
-    mount -o remount,bind,ro /
 fi
+steps bind "$@"
+mkdir -p "$WORKING_DIRECTORY"
+umount -l /.host
+rmdir /.host
+# Volumes may lie in one another, so none is sealed before all are there.
+steps seal "$@"
+[ "$READ_ONLY" = 0 ] || mount -o remount,bind,ro /
 while [ "$1" != -- ]; do shift; done
 shift
 
