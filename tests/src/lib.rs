@@ -19,7 +19,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
 
 pub use replica::{Answer, Replica};
-pub use space::{A_WHILE, Follow, Space};
+pub use space::{Follow, Space};
 pub use stage::{LIMIT, Plan, SHELL_AGENT, Stage, World, until};
 
 /// Why a test fails.

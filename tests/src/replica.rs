@@ -1,7 +1,8 @@
 //! A replica of the operator as tests use it: its webhook, its metrics, its log.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::process::ExitStatus;
 
 use http::{HeaderMap, Request};
 use http_body_util::BodyExt as _;
@@ -53,6 +54,14 @@ impl Replica {
     /// The process, to kill and restart it.
     pub async fn operator(&self) -> MutexGuard<'_, Operator> {
         self.operator.lock().await
+    }
+
+    /// Asks it to end, and waits until it has.
+    ///
+    /// # Errors
+    /// The system can't tell how it ended.
+    pub async fn stop(self) -> Result<ExitStatus, Failure> {
+        Ok(self.operator.into_inner().stop().await?)
     }
 
     /// Where Alertmanager posts to.
@@ -116,15 +125,11 @@ impl Replica {
 
     /// Its log.
     pub fn log(&self) -> String {
-        String::from_utf8_lossy(&std::fs::read(self.log_path()).unwrap_or_default()).into_owned()
-    }
-
-    fn log_path(&self) -> &Path {
-        &self.log
+        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
     /// The lines of its log that tell of a right that it lacks.
-    pub(crate) fn trespasses(&self) -> Vec<String> {
+    pub fn trespasses(&self) -> Vec<String> {
         let log = self.log();
         let lacks = |line: &&str| line.contains("forbidden: User") && line.contains(TRESPASS);
         log.lines().filter(lacks).map(str::to_owned).collect()

@@ -1,7 +1,6 @@
 //! What one test works with: its namespace, and what it does there.
 
 use std::fmt::Debug;
-use std::time::Duration;
 
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
@@ -10,12 +9,13 @@ use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::runtime::wait::await_condition;
 use kube::{Api, Resource};
 use punching_fist_api::{Phase, Task, names};
+use punching_fist_testkit::namespaces;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout};
 
-use crate::stage::{LIMIT, SHELL_AGENT, World};
+use crate::stage::{LIMIT, World};
 use crate::{Failure, kubectl, kubectl_command, kubectl_with};
 
 /// A test's namespace, and the world around it.
@@ -30,6 +30,12 @@ pub struct Space {
 impl Space {
     pub(crate) fn new(world: &'static World, namespace: &str, prefix: &str) -> Self {
         Self { world, namespace: namespace.to_owned(), prefix: prefix.to_owned() }
+    }
+
+    /// The namespace of the default route, in the same world.
+    #[must_use]
+    pub fn of_alerts(&self) -> Self {
+        Self::new(self.world, namespaces::AGENTS, &self.prefix)
     }
 
     /// The world around it.
@@ -79,7 +85,7 @@ impl Space {
         Ok(Follow { _child: child, lines: BufReader::new(stdout).lines() })
     }
 
-    /// Makes a task of the shell agent with this script.
+    /// Makes a task whose agent follows this script.
     ///
     /// # Errors
     /// The API server refuses it.
@@ -87,17 +93,14 @@ impl Space {
         self.task_with(name, json!({ "prompt": script })).await
     }
 
-    /// Makes a task of the shell agent with this spec.
+    /// Makes a task with this spec.
     ///
     /// # Errors
     /// The API server refuses it.
-    pub async fn task_with<K>(&self, name: &str, mut spec: Value) -> Result<K, Failure>
+    pub async fn task_with<K>(&self, name: &str, spec: Value) -> Result<K, Failure>
     where
         K: Task + serde::Serialize,
     {
-        if spec["agent"]["image"].is_null() {
-            spec["agent"]["image"] = json!(SHELL_AGENT);
-        }
         let task = json!({
             "apiVersion": K::api_version(&()), "kind": K::kind(&()),
             "metadata": { "name": name }, "spec": spec,
@@ -256,6 +259,3 @@ impl Follow {
         Ok(seen)
     }
 }
-
-/// A moment that is long enough for something that must not happen to have happened.
-pub const A_WHILE: Duration = Duration::from_secs(3);

@@ -10,8 +10,10 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use kube::Client;
-use punching_fist_testkit::operator::{Operator, Settings};
-use punching_fist_testkit::{Ground, wait};
+use punching_fist_testkit::operator::Settings;
+use punching_fist_testkit::scripted_model::{Behaviour, ScriptedModel};
+use punching_fist_testkit::{Ground, images, wait};
+use serde_json::json;
 use tokio::sync::OnceCell;
 
 use crate::replica::Replica;
@@ -19,6 +21,9 @@ use crate::{Failure, Outcome, RUNTIME, Space, directory};
 
 /// The image whose program is this package's `shell-agent`.
 pub const SHELL_AGENT: &str = "shell-agent";
+/// Profiles of the real agent, and how the model of each behaves.
+const OPENHANDS: [(&str, Behaviour); 2] =
+    [("sdk", Behaviour::Investigate), ("sdk-refused", Behaviour::Unauthorized)];
 /// How long anything may take that takes seconds on a free machine.
 pub const LIMIT: Duration = Duration::from_secs(60);
 
@@ -26,8 +31,9 @@ pub const LIMIT: Duration = Duration::from_secs(60);
 pub struct Plan {
     /// The program `shell-agent`: only a test program knows where cargo has put it.
     pub shell_agent: &'static str,
-    /// Whether the image of the agent around the OpenHands SDK is there.
-    pub agent: bool,
+    /// Whether the agent around the OpenHands SDK is there, as profile `sdk`, and with a model that refuses its key as
+    /// profile `sdk-refused`.
+    pub openhands: bool,
     /// The operator's replicas.
     pub replicas: Vec<Settings>,
 }
@@ -42,6 +48,8 @@ pub struct Stage {
 pub struct World {
     ground: Ground,
     replicas: Vec<Replica>,
+    // They answer for as long as they are held.
+    _models: Vec<ScriptedModel>,
 }
 
 impl Stage {
@@ -92,14 +100,27 @@ impl World {
     async fn set_up(plan: Plan) -> Result<Self, Failure> {
         let directory = directory();
         let image = shell_agent(&directory, plan.shell_agent)?;
-        let ground = Ground::builder().directory(&directory).agent(plan.agent).image(SHELL_AGENT, &image);
+        let ground = Ground::builder().directory(&directory).agent(plan.openhands).image(SHELL_AGENT, &image);
         let ground = ground.start().await?;
         symlink(ground.kubectl(), image.join("kubectl"))?;
+        let mut models = Vec::new();
+        let mut profiles = json!({});
+        if plan.openhands {
+            for (profile, behaviour) in OPENHANDS {
+                let model = ScriptedModel::start(behaviour).await?;
+                profiles[profile] = model.profile();
+                profiles[profile]["image"] = json!(images::AGENT);
+                models.push(model);
+            }
+        }
         let mut replicas = Vec::new();
-        for settings in plan.replicas {
+        for mut settings in plan.replicas {
+            for (profile, what) in profiles.as_object().into_iter().flatten() {
+                settings.config["agents"][profile] = what.clone();
+            }
             replicas.push(Replica::new(ground.operator(settings).await?));
         }
-        Ok(Self { ground, replicas })
+        Ok(Self { ground, replicas, _models: models })
     }
 
     /// The ground.
@@ -121,8 +142,8 @@ impl World {
     ///
     /// # Errors
     /// It doesn't become ready.
-    pub async fn start(&self, settings: Settings) -> Result<Operator, Failure> {
-        Ok(self.ground.operator(settings).await?)
+    pub async fn start(&self, settings: Settings) -> Result<Replica, Failure> {
+        Ok(Replica::new(self.ground.operator(settings).await?))
     }
 
     /// Runs `test`; shows all that is known if it fails.

@@ -14,17 +14,14 @@ const FINISHED: &str = r#"{"kind":"state","state":"finished"}"#;
 /// Everything that a shell can do about it, also after the agent's end.
 fn attempts() -> String {
     let steps = [
-        format!("!run echo '{MESSAGE}' > /dev/termination-log"),
-        format!("!run ln -sf /dev/null /dev/termination-log; mount --bind /dev/null /dev/termination-log"),
-        format!(
-            "!run for fd in 1 2 3 4 5; do echo '{FINISH}' > /proc/1/fd/$fd; echo '{FINISHED}' > /proc/1/fd/$fd; done"
-        ),
-        format!("!run echo '{FINISH}'; echo '{FINISHED}'"),
+        format!("!run echo '{MESSAGE}' > /tmp/message && cat /tmp/message > /dev/termination-log"),
+        "!run ln -sf /tmp/message /dev/termination-log; mount --bind /tmp/message /dev/termination-log".to_owned(),
+        format!("!run printf '%s\\n' '{FINISH}' '{FINISHED}' > /tmp/lines"),
+        "!run for fd in 1 2 3 4 5 6; do cat /tmp/lines > /proc/1/fd/$fd; done".to_owned(),
+        "!run cat /tmp/lines".to_owned(),
         format!("!print prefix {FINISH}"),
-        "!run kill -STOP 1; kill -TERM 1000000; cat /proc/1/environ /proc/1/mem".to_owned(),
-        format!(
-            "!run setsid sh -c 'while true; do echo \\'{MESSAGE}\\' > /dev/termination-log; sleep 0.05; done' >/dev/null 2>&1 &"
-        ),
+        "!run kill -STOP 1; kill -KILL 1; cat /proc/1/environ /proc/1/mem".to_owned(),
+        "!run (setsid sh -c 'while true; do cat /tmp/message > /dev/termination-log; sleep 0.05; done' &) > /dev/null 2>&1".to_owned(),
     ];
     steps.join("\n")
 }

@@ -122,6 +122,8 @@ fn every_field_is_explained() {
                 unexplained(part, &schema[part], &mut bare);
             }
             assert!(bare.is_empty(), "{kind} has no text for {bare:?}");
+            // What kubectl reads there comes a moment later than the kind itself.
+            until("kubectl knows the kind", async || space.kubectl(&["explain", kind]).await.ok()).await?;
             for path in ["spec", "spec.agent", "status", "status.result", "status.attempts"] {
                 let text = space.kubectl(&["explain", &format!("{kind}.{path}")]).await?;
                 assert!(text.contains("FIELDS:") && !text.contains("<no description>"), "{text}");
