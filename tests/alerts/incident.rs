@@ -5,7 +5,7 @@ use punching_fist_api::{AlertState, AlertTask, Phase, Verdict};
 use punching_fist_e2e::notification::{firing, notification};
 use serde_json::json;
 
-use crate::{ONE, OTHER, STAGE, at, chain, deliver, only, task_of};
+use crate::{ONE, OTHER, STAGE, at, chain, deliver, deliver_counted, only, task_of};
 
 #[test]
 fn an_alert_becomes_a_verdict() {
@@ -44,17 +44,18 @@ fn the_same_notification_twenty_times_at_once_makes_one_task() {
             firing("Twenty", "web-2", "2026-01-01T00:00:01Z"),
         ];
         let body = notification("Twenty", "!sleep 1\n!verdict Diagnosed Once.", &alerts);
-        let posts = (0..20).map(|number| deliver(at(&space, [ONE, OTHER][number % 2]), &body));
-        let answers = try_join_all(posts).await?;
-        let created =
-            answers.iter().filter(|answer| answer["alerts"][0]["outcome"] == json!("created")).count();
-        assert_eq!(created, 1, "{answers:?}");
+        let deliveries = (0..20).map(|number| deliver_counted(at(&space, [ONE, OTHER][number % 2]), &body));
+        let (answers, posts): (Vec<_>, Vec<_>) = try_join_all(deliveries).await?.into_iter().unzip();
+        // None, if the one that made it was answered too late.
+        let created = answers.iter().filter(|answer| answer["alerts"][0]["outcome"] == "created").count();
+        assert!(created <= 1, "{answers:?}");
         let name = only(&space, "Twenty").await?;
         assert!(answers.iter().all(|answer| answer["alerts"][0]["task"] == json!(name)), "{answers:?}");
         let ended = space.phase::<AlertTask>(&name, Phase::Succeeded).await?;
         let status = ended.status.as_ref().ok_or("no status")?;
         assert_eq!(status.alerts.len(), 2);
-        assert_eq!(status.occurrences, 20, "every delivery counts");
+        let posts = posts.into_iter().sum();
+        assert!((20..=posts).contains(&status.occurrences), "{posts} posts, {} counted", status.occurrences);
         assert_eq!((space.jobs(&ended).await?.len(), status.task.attempts.len()), (1, 1));
         Ok(())
     });

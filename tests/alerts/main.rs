@@ -58,10 +58,15 @@ fn at(space: &Space, replica: usize) -> &'static Replica {
 
 /// Posts until it is taken in, as Alertmanager does; gives the answer.
 async fn deliver(replica: &Replica, body: &Value) -> Result<Value, Failure> {
-    for _ in 0..10 {
+    Ok(deliver_counted(replica, body).await?.0)
+}
+
+/// The same, with how often it was posted: a 503 may come after the task was told.
+async fn deliver_counted(replica: &Replica, body: &Value) -> Result<(Value, i64), Failure> {
+    for posts in 1..=10 {
         let answer = replica.post(body).await?;
         match answer.status {
-            200 => return Ok(answer.body),
+            200 => return Ok((answer.body, posts)),
             503 => assert!(answer.headers.contains_key("retry-after"), "{answer:?}"),
             _ => return Err(format!("{answer:?}").into()),
         }
