@@ -81,6 +81,10 @@ bind() {
         read-only | read-write) place "/.host$2" "$3"; attach "/.host$2" "$3" ;;
     esac
 }
+# A volume may lie over what the image needs: a pod's own /tmp, where the image's programs are in the host's.
+uncover() {
+    case $1 in needed) [ -e "$3" ] || prepare "$@" ;; esac
+}
 seal() {
     [ "$1" != read-only ] || mount -o remount,bind,ro "$3"
 }
@@ -101,6 +105,7 @@ if [ "$READ_ONLY" = 1 ]; then
     done </proc/self/mountinfo
 fi
 steps bind "$@"
+steps uncover "$@"
 mkdir -p "$WORKING_DIRECTORY"
 umount -l /.host
 rmdir /.host
