@@ -34,7 +34,7 @@ fn the_next_leader_goes_on_where_the_last_one_stopped() {
         space.reason::<MaintenanceTask>("second", "Queued").await?;
         space.signal("alert").await?;
         space.phase::<MaintenanceTask>("second", Phase::Succeeded).await?;
-        assert_eq!(next.trespasses(), [""; 0]);
+        assert_eq!(next.trespasses().await?, [""; 0]);
         assert!(next.stop().await?.success());
         first.restart().await?;
         Ok(())

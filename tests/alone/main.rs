@@ -5,13 +5,14 @@ mod kills;
 mod leaders;
 mod metrics;
 
+use std::sync::{Mutex, PoisonError};
+
 use punching_fist_e2e::{Outcome, Plan, SHELL_AGENT, Space, Stage};
 use punching_fist_testkit::operator::Settings;
 use serde_json::json;
-use tokio::sync::Mutex;
 
 static STAGE: Stage = Stage::new(plan);
-static TURN: Mutex<()> = Mutex::const_new(());
+static TURN: Mutex<()> = Mutex::new(());
 
 fn plan() -> Plan {
     Plan {
@@ -36,8 +37,7 @@ fn alone<F>(name: &str, test: F)
 where
     F: AsyncFnOnce(Space) -> Outcome,
 {
-    STAGE.play(name, async |space| {
-        let _turn = TURN.lock().await;
-        test(space).await
-    });
+    // The turn of a test that has failed is over as well.
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    STAGE.play(name, test);
 }

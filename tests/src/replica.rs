@@ -18,7 +18,9 @@ use crate::Failure;
 /// How much of a log is shown.
 const TAIL_LINES: usize = 60;
 /// What the API server says to who may not do something. A quota's refusal reads otherwise.
-const TRESPASS: &str = "cannot ";
+const FORBIDDEN: &str = "is forbidden: User ";
+/// How its metrics begin that count calls of the API server.
+const CALLS: &str = "punching_fist_kube_requests_total{";
 
 /// A running replica.
 pub struct Replica {
@@ -128,11 +130,18 @@ impl Replica {
         String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
-    /// The lines of its log that tell of a right that it lacks.
-    pub fn trespasses(&self) -> Vec<String> {
-        let log = self.log();
-        let lacks = |line: &&str| line.contains("forbidden: User") && line.contains(TRESPASS);
-        log.lines().filter(lacks).map(str::to_owned).collect()
+    /// What tells of a right that it lacks: lines of its log, and calls that were answered with 401 or 403.
+    ///
+    /// # Errors
+    /// It doesn't show its metrics.
+    pub async fn trespasses(&self) -> Result<Vec<String>, Failure> {
+        let (log, metrics) = (self.log(), self.metrics().await?);
+        let told = log.lines().filter(|line| line.contains(FORBIDDEN));
+        let counted = metrics.lines().filter(|line| {
+            line.starts_with(CALLS)
+                && [r#"code="401""#, r#"code="403""#].iter().any(|code| line.contains(code))
+        });
+        Ok(told.chain(counted).map(str::to_owned).collect())
     }
 }
 

@@ -153,7 +153,7 @@ impl World {
     {
         let outcome = AssertUnwindSafe(test(space.clone())).catch_unwind().await;
         let failure = match outcome {
-            Ok(Ok(())) => self.trespasses(),
+            Ok(Ok(())) => self.trespasses().await,
             Ok(Err(error)) => Some(error.to_string()),
             Err(panic) => Some(text(&*panic)),
         };
@@ -163,9 +163,12 @@ impl World {
     }
 
     /// What the operators tried and were not allowed to: their rights are those that we ship.
-    fn trespasses(&self) -> Option<String> {
-        let lines: Vec<String> = self.replicas.iter().flat_map(Replica::trespasses).collect();
-        (!lines.is_empty()).then(|| format!("the operator lacks rights:\n{}", lines.join("\n")))
+    async fn trespasses(&self) -> Option<String> {
+        let mut found = Vec::new();
+        for replica in &self.replicas {
+            found.extend(replica.trespasses().await.unwrap_or_else(|error| vec![error.to_string()]));
+        }
+        (!found.is_empty()).then(|| format!("the operator lacks rights:\n{}", found.join("\n")))
     }
 }
 

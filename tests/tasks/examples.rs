@@ -33,3 +33,16 @@ fn every_example_is_applied_and_runs() {
         Ok(())
     });
 }
+
+#[test]
+fn the_shortest_task_runs_where_the_ground_has_prepared_for_it() {
+    let minimal = repository::root().join("examples/minimal.yaml");
+    for namespace in ["default", "shop", "punching-fist-agents"] {
+        STAGE.play(namespace, async |space| {
+            space.kubectl(&["apply", "--filename", &minimal.to_string_lossy()]).await?;
+            let wait = ["wait", "--for=condition=Complete", "--timeout=60s", "--filename"];
+            space.kubectl(&[&wait[..], &[&minimal.to_string_lossy()]].concat()).await?;
+            Ok(())
+        });
+    }
+}

@@ -15,6 +15,9 @@ use crate::generate;
 const TIMED: [&str; 2] = ["--config", r#"target."cfg(all())".runner=["env","RUSTC_BOOTSTRAP=1"]"#];
 const REPORT_TIME: [&str; 4] = ["--", "-Z", "unstable-options", "--report-time"];
 
+/// How many end-to-end tests run at once, whatever the machine: they mostly wait for the cluster.
+const END_TO_END_AT_ONCE: &str = "8";
+
 /// One thing that CI looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Step {
@@ -74,7 +77,11 @@ impl Step {
             Self::Unit => run(timed_tests(&["--lib", "--bins", "--tests"])).await,
             Self::DocTests => run(cargo(&["test", "--doc"])).await,
             Self::Agent => agent(nursery, cache).await,
-            Self::EndToEnd => run(timed_tests(&["--package", "punching-fist-e2e"])).await,
+            Self::EndToEnd => {
+                let mut command = timed_tests(&["--package", "punching-fist-e2e"]);
+                command.env("RUST_TEST_THREADS", END_TO_END_AT_ONCE);
+                run(command).await
+            }
         }
     }
 }
