@@ -21,7 +21,7 @@ fn every_malformed_body_has_its_answer() {
         let replica = at(&space, ONE);
         let token = Some(replica.token());
         let whole = good().to_string().into_bytes();
-        let table: [(Vec<u8>, Option<&str>, u16, &str); 13] = [
+        let table: [(Vec<u8>, Option<&str>, u16, &str); 14] = [
             (Vec::new(), token, 400, ""),
             (b"hello".to_vec(), token, 400, ""),
             (b"[]".to_vec(), token, 400, ""),
@@ -33,6 +33,7 @@ fn every_malformed_body_has_its_answer() {
             (with("alerts", Value::Null), token, 400, "alerts"),
             (with("groupLabels", json!([])), token, 400, "groupLabels"),
             (with("commonLabels", json!({ "a": 1 })), token, 400, "commonLabels"),
+            (vec![b' '; 4 * 1024 * 1024 + 1], token, 413, "max_alerts"),
             (whole.clone(), None, 401, "Authorization: Bearer"),
             (whole, Some("wrong"), 401, "Authorization: Bearer"),
         ];

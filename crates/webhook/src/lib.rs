@@ -7,6 +7,7 @@
 
 mod alertmanager;
 mod authentication;
+mod body;
 mod cache;
 mod error;
 mod intake;

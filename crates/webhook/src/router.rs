@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::BodyDataStream;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use http::header::CONTENT_LENGTH;
-use http_body_util::LengthLimitError;
+use http::HeaderMap;
 use kube::Client;
 use prometheus::Registry;
 use punching_fist_core::route::Route;
@@ -19,6 +18,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tracing::warn;
 
+use crate::body;
 use crate::metrics::Metrics;
 use crate::tasks::Tasks;
 use crate::{AlertReceiver, Alertmanager, Authentication, Error, Intake, Report, TaskCache};
@@ -96,11 +96,14 @@ fn door<R: AlertReceiver>(webhook: Arc<Webhook>, authentication: Authentication,
 
 async fn answer<R: AlertReceiver>(State(door): State<Arc<Door<R>>>, request: Request) -> Response {
     let deadline = door.webhook.limits.deadline;
-    let answered = timeout(deadline, door.take(request)).await.unwrap_or(Err(Error::Deadline(deadline)));
-    let response = match answered {
+    let (head, body) = request.into_parts();
+    let mut body = body.into_data_stream();
+    let taken = timeout(deadline, door.take(&head.headers, &mut body)).await;
+    let response = match taken.unwrap_or(Err(Error::Deadline(deadline))) {
         Ok(report) => Json(report).into_response(),
         Err(error) => {
             warn!(receiver = R::NAME, %error, "a notification was not taken in");
+            body::drain(body);
             error.into_response()
         }
     };
@@ -109,28 +112,12 @@ async fn answer<R: AlertReceiver>(State(door): State<Arc<Door<R>>>, request: Req
 }
 
 impl<R: AlertReceiver> Door<R> {
-    async fn take(&self, request: Request) -> Result<Report, Error> {
-        self.authentication.check(request.headers()).await?;
+    async fn take(&self, headers: &HeaderMap, body: &mut BodyDataStream) -> Result<Report, Error> {
+        self.authentication.check(headers).await?;
         let _under_way = self.webhook.requests.try_acquire().map_err(|_| Error::Overloaded)?;
-        let body = parse(&read(request, self.webhook.limits.body).await?)?;
+        let body = parse(&body::read(headers, body, self.webhook.limits.body).await?)?;
         self.receiver.handle_alert(body, &self.webhook.intake).await
     }
-}
-
-async fn read(request: Request<Body>, limit: usize) -> Result<Vec<u8>, Error> {
-    let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|length: usize| length > limit) {
-        return Err(Error::TooLarge(limit));
-    }
-    match to_bytes(request.into_body(), limit).await {
-        Ok(bytes) => Ok(bytes.into()),
-        Err(error) if is_too_long(&error) => Err(Error::TooLarge(limit)),
-        Err(error) => Err(Error::BrokenBody(error)),
-    }
-}
-
-fn is_too_long(error: &axum::Error) -> bool {
-    std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<LengthLimitError>)
 }
 
 /// The field at the end of a path, as far as the reading came; none for the whole.
