@@ -22,6 +22,7 @@ use crate::{OnResolved, Task, TaskKind, TaskSpec, TaskStatus, rules};
     status = "AlertTaskStatus",
     derive = "PartialEq",
     doc = "An alert, investigated by one agent run: made by the webhook, or by hand.",
+    validation = Rule::new(rules::IDENTITY_STAYS).message(rules::IDENTITY_STAYS_MESSAGE).field_path(".spec.identity"),
     validation = Rule::new(rules::RUN_IS_IMMUTABLE).message(rules::RUN_IS_IMMUTABLE_MESSAGE).field_path(".spec"),
     selectable = ".status.phase",
     selectable = ".spec.severity",
@@ -66,7 +67,6 @@ pub struct AlertTaskSpec {
 
     /// Which incident this is, and the how-manieth run of it. None on a task written by hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = Rule::new("self == oldSelf").message("identity is immutable"))]
     pub identity: Option<Identity>,
 
     /// The route that the alert took.

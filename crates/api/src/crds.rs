@@ -1,7 +1,7 @@
 //! The CustomResourceDefinitions as they are shipped.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+    CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
 use kube::CustomResourceExt;
 
@@ -16,10 +16,18 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
                 version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut())
             {
                 tidy(schema);
+                not_observed_yet(schema);
             }
         }
     }
     crds
+}
+
+/// A status from the first moment on: kstatus takes an object without one for finished.
+fn not_observed_yet(schema: &mut JSONSchemaProps) {
+    if let Some(status) = schema.properties.as_mut().and_then(|properties| properties.get_mut("status")) {
+        status.default = Some(JSON(serde_json::json!({"observedGeneration": -1})));
+    }
 }
 
 /// Two things that the derive does otherwise. It makes every optional field nullable: the API server would keep a null

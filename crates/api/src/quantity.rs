@@ -19,11 +19,11 @@ impl<'de> Deserialize<'de> for Quantity {
         #[serde(untagged)]
         enum Written {
             Text(String),
-            Integer(u64),
+            Number(serde_json::Number),
         }
         Ok(Self(match Written::deserialize(deserializer)? {
             Written::Text(text) => text,
-            Written::Integer(number) => number.to_string(),
+            Written::Number(number) => number.to_string(),
         }))
     }
 }
@@ -41,6 +41,8 @@ impl JsonSchema for Quantity {
         json_schema!({
             "x-kubernetes-int-or-string": true,
             "pattern": PATTERN,
+            // The pattern binds text only.
+            "minimum": 0,
             "maxLength": 64,
         })
     }

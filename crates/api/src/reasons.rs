@@ -47,6 +47,8 @@ pub const JOB_NAME_TAKEN: &str = "JobNameTaken";
 pub const INVALID_PROMPT: &str = "InvalidPrompt";
 /// The ServiceAccount that the agent should run as doesn't exist.
 pub const SERVICE_ACCOUNT_MISSING: &str = "ServiceAccountMissing";
+/// The task stands in the operator's own namespace, where no agent runs.
+pub const NAMESPACE_REFUSED: &str = "NamespaceRefused";
 /// The named agent profile isn't in the operator's configuration.
 pub const UNKNOWN_PROFILE: &str = "UnknownProfile";
 /// The image can't be pulled.

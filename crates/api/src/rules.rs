@@ -29,6 +29,14 @@ pub(crate) const TERMINAL_IS_FINAL: &str = "!has(oldSelf.phase) || !(oldSelf.pha
 pub(crate) const TERMINAL_IS_FINAL_MESSAGE: &str =
     "a task that is Succeeded or Failed stays so; make a new task";
 
+/// Which incident a task belongs to can be neither changed nor added nor removed: its name was made from it. (A rule on
+/// the field itself would not see it come or go.)
+pub(crate) const IDENTITY_STAYS: &str = "has(self.spec.identity) == has(oldSelf.spec.identity) && \
+    (!has(self.spec.identity) || self.spec.identity == oldSelf.spec.identity)";
+
+/// What is said with it.
+pub(crate) const IDENTITY_STAYS_MESSAGE: &str = "identity is immutable";
+
 /// Most labels or annotations of an alert.
 const MOST_ENTRIES: usize = 128;
 /// Most characters of one of their values.

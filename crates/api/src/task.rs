@@ -124,7 +124,7 @@ impl Default for AgentSpec {
 #[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!(has(self.value) && has(self.valueFrom))").message("value and valueFrom exclude each other"))]
-#[x_kube(validation = Rule::new("!self.name.startsWith('PUNCHING_FIST_') && !(self.name in ['LLM_API_KEY', 'LLM_BASE_URL', 'LLM_MODEL'])").message("this name is set by the operator; for another model use agent.model").field_path(".name"))]
+#[x_kube(validation = Rule::new("!self.name.startsWith('PUNCHING_FIST_') && !(self.name in ['HOME', 'LLM_API_KEY', 'LLM_BASE_URL', 'LLM_MODEL'])").message("this name is set by the operator; for another model use agent.model").field_path(".name"))]
 pub struct EnvVar {
     /// Name of the variable.
     #[schemars(length(min = 1, max = 256), regex(pattern = r"^[-._a-zA-Z][-._a-zA-Z0-9]*$"))]

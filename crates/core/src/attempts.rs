@@ -8,7 +8,8 @@ use crate::pods::{PodEnd, PodRecord};
 use crate::run::ReportSource;
 use crate::status::{ShortFinding, whole_seconds};
 
-/// How many attempts a status holds: `maxRetries` allows eleven, disruptions that the Job ignores add to them.
+/// How many attempts a status holds, and sums: `maxRetries` allows eleven, disruptions that the Job ignores add to them.
+/// The first are kept: a list that dropped its oldest would take it in again at the next pass, for ever.
 const KEPT: usize = 32;
 
 /// Most characters of a summary that a status holds.
@@ -32,9 +33,7 @@ pub fn newest_verdict(pods: &[PodRecord]) -> Option<Believed> {
 pub fn merge(known: &[Attempt], pods: &[PodRecord]) -> Vec<Attempt> {
     let is_known = |pod: &PodRecord| known.iter().any(|attempt| attempt.pod_uid == pod.uid);
     let new = ended(pods).filter(|(pod, _)| !is_known(pod)).map(|(pod, end)| attempt(pod, end));
-    let mut all: Vec<Attempt> = known.iter().cloned().chain(new).collect();
-    all.drain(..all.len().saturating_sub(KEPT));
-    all
+    known.iter().cloned().chain(new).take(KEPT).collect()
 }
 
 /// What the attempts used together; none if nothing is known of any.
@@ -180,6 +179,7 @@ mod tests {
             uid: uid.to_owned(),
             name: format!("pod-{uid}"),
             created: Some(jiff::Timestamp::from_second(created).unwrap()),
+            job_uid: Some("j".to_owned()),
             profile: "openhands".to_owned(),
             state: PodState::Ended(end),
         }
@@ -232,6 +232,15 @@ mod tests {
         let sum = sum(&both).unwrap();
         assert_eq!((sum.input_tokens, sum.calls, sum.cost_usd.as_deref()), (200, 4, Some("0.03")));
         assert!(super::sum(&[]).is_none());
+    }
+
+    #[test]
+    fn more_attempts_than_a_status_holds_change_nothing_any_more() {
+        let pods: Vec<_> =
+            (0..40_i32).map(|n| pod(&format!("{n:02}"), n.into(), 137, &Value::Null)).collect();
+        let full = merge(&[], &pods);
+        assert_eq!((full.len(), full[0].pod_uid.as_str()), (KEPT, "00"));
+        assert_eq!(merge(&full, &pods), full);
     }
 
     #[test]

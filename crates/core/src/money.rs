@@ -2,6 +2,8 @@
 
 /// Digits after the point that are kept: a token can cost less than a millionth of a dollar.
 const SCALE: usize = 12;
+/// Digits before the point: with more, a sum would not fit into the field that holds it.
+const LONGEST: usize = 15;
 
 /// The sum of two amounts; what isn't a decimal counts as nothing. None if neither is known.
 pub fn add(one: Option<&str>, other: Option<&str>) -> Option<String> {
@@ -14,7 +16,7 @@ pub fn add(one: Option<&str>, other: Option<&str>) -> Option<String> {
 fn parse(text: &str) -> Option<u128> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-    if whole.is_empty() || !digits(whole) || !digits(fraction) || whole.len() > 20 {
+    if whole.is_empty() || !digits(whole) || !digits(fraction) || whole.len() > LONGEST {
         return None;
     }
     let fraction = &fraction[..fraction.len().min(SCALE)];
@@ -41,6 +43,7 @@ mod tests {
             (Some("9.999999999999"), Some("0.000000000001"), Some("10")),
             (None, Some("1.25"), Some("1.25")),
             (Some("free"), None, None),
+            (Some("1000000000000000"), Some("1"), Some("1")),
             (None, None, None),
         ];
         for (one, other, sum) in rows {

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use punching_fist_api::{names, reasons};
 
 use crate::text;
@@ -18,6 +19,8 @@ pub struct PodRecord {
     pub name: String,
     /// When it was made.
     pub created: Option<Timestamp>,
+    /// UID of the Job that made it; a name alone could be anybody's.
+    pub job_uid: Option<String>,
     /// Profile that it counts against.
     pub profile: String,
     /// How far it is.
@@ -66,6 +69,12 @@ impl PodRecord {
             uid: metadata.uid.clone()?,
             name: metadata.name.clone()?,
             created: metadata.creation_timestamp.as_ref().map(|time| time.0),
+            job_uid: metadata
+                .owner_references
+                .iter()
+                .flatten()
+                .find(|owner| is_job(owner))
+                .map(|job| job.uid.clone()),
             profile: profile.cloned().unwrap_or_default(),
             state: pod.status.as_ref().map_or(PodState::Waiting(None), state),
         })
@@ -89,6 +98,10 @@ impl PodRecord {
             PodState::Waiting(_) | PodState::Running => None,
         }
     }
+}
+
+fn is_job(owner: &OwnerReference) -> bool {
+    owner.controller == Some(true) && owner.kind == "Job"
 }
 
 fn state(status: &PodStatus) -> PodState {

@@ -42,7 +42,14 @@ fn job(status: Value) -> Job {
 }
 
 fn pod(uid: &str, state: PodState) -> PodRecord {
-    PodRecord { uid: uid.into(), name: uid.into(), created: Some(at(0)), profile: "openhands".into(), state }
+    PodRecord {
+        uid: uid.into(),
+        name: uid.into(),
+        created: Some(at(0)),
+        job_uid: Some("j".into()),
+        profile: "openhands".into(),
+        state,
+    }
 }
 
 fn ended(uid: &str, exit_code: i32, message: &str) -> PodRecord {
