@@ -14,10 +14,12 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 
 use super::logs::{self, Heard};
 use super::screen::{Row, Screen, Tone};
-use super::steps;
+use super::{steps, text};
 
 /// How long the agent's last words are waited for once the task is over.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How much of the reason why there is no log is shown, in characters.
+const REASON: usize = 300;
 /// How many lines wait to be shown.
 const LINES: usize = 256;
 
@@ -140,8 +142,8 @@ impl Follower<'_> {
             Heard::End => self.speaking -= 1,
             Heard::Lost(why) => {
                 self.speaking -= 1;
-                let text = format!("The rest of the pod's log can't be had: {why}");
-                self.screen.show_now(&[Row::folding(Tone::Bad, 2, text)]);
+                let text = format!("The rest of the pod's log can't be had: {}", text::joined(&why));
+                self.screen.show_now(&[Row::folding(Tone::Bad, 2, text::cut(&text, REASON))]);
             }
         }
     }

@@ -52,7 +52,7 @@ pub async fn read(api: Api<Pod>, pod: String, heard: Sender<Heard>) {
 async fn once(api: &Api<Pod>, pod: &str, lines: &mut usize, heard: &Sender<Heard>) -> Result<(), String> {
     let container = Some(names::AGENT_CONTAINER.to_owned());
     let params = LogParams { container, follow: true, ..LogParams::default() };
-    let log = api.log_stream(pod, &params).await.map_err(|error| error.to_string())?;
+    let log = api.log_stream(pod, &params).await.map_err(|error| said(&error))?;
     let mut log = log.lines();
     let mut number = 0;
     while let Some(line) = log.try_next().await.map_err(|error| error.to_string())? {
@@ -65,8 +65,16 @@ async fn once(api: &Api<Pod>, pod: &str, lines: &mut usize, heard: &Sender<Heard
     Ok(())
 }
 
+/// What the API server says, without the status around it.
+fn said(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        error => error.to_string(),
+    }
+}
+
 async fn has_ended(api: &Api<Pod>, pod: &str) -> Result<bool, String> {
-    let found = api.get_opt(pod).await.map_err(|error| error.to_string())?;
+    let found = api.get_opt(pod).await.map_err(|error| said(&error))?;
     let pod = found.ok_or_else(|| format!("pod {pod} is gone"))?;
     Ok(agent(&pod).is_some_and(|state| state.terminated.is_some()))
 }
