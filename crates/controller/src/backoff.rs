@@ -8,6 +8,9 @@ use std::time::Duration;
 const FIRST: Duration = Duration::from_millis(500);
 /// At most.
 const MOST: Duration = Duration::from_secs(300);
+/// So many objects are known at most: those that are deleted while they fail are never heard of again. Past it all start
+/// anew.
+const KEPT: usize = 10_000;
 
 /// Failures in a row, by UID of the object.
 #[derive(Debug, Default)]
@@ -19,12 +22,15 @@ impl Backoff {
     /// A pass failed; how long to wait.
     pub(crate) fn failed(&self, uid: &str) -> Duration {
         let mut failures = self.failures.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if failures.len() >= KEPT {
+            failures.clear();
+        }
         let count = failures.entry(uid.to_owned()).or_default();
         *count += 1;
         FIRST.saturating_mul(1 << (*count - 1).min(16)).min(MOST)
     }
 
-    /// A pass went through, or the object is gone.
+    /// A pass went through.
     pub(crate) fn forget(&self, uid: &str) {
         self.failures.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(uid);
     }

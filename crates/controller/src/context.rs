@@ -18,6 +18,8 @@ use crate::queue::Queue;
 /// The context of one kind's controller.
 pub(crate) struct Context {
     pub(crate) client: Client,
+    /// The operator's own namespace.
+    pub(crate) namespace: String,
     pub(crate) settings: Arc<Settings>,
     /// The Jobs of this kind's tasks.
     pub(crate) jobs: Store<Job>,
@@ -30,4 +32,6 @@ pub(crate) struct Context {
     pub(crate) metrics: Metrics,
     pub(crate) backoff: Backoff,
     pub(crate) clock: fn() -> Timestamp,
+    /// Since when this controller works.
+    pub(crate) started: Timestamp,
 }

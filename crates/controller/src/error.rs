@@ -34,6 +34,16 @@ impl Error {
         }
     }
 
+    /// Whether the API server looked at what was asked for and won't have it.
+    pub(crate) fn is_refusal(&self) -> bool {
+        match self {
+            Self::Api { source, .. } => {
+                matches!(&**source, kube::Error::Api(status) if is_definite(status.code))
+            }
+            Self::Conflict | Self::TimedOut(_) | Self::Incomplete(_) => false,
+        }
+    }
+
     /// One of a few words, for metrics.
     pub fn category(&self) -> &'static str {
         match self {

@@ -23,7 +23,7 @@ mod write;
 
 pub use error::Error;
 pub use metrics::Metrics;
-pub use run::run;
+pub use run::{Replica, run};
 
 #[cfg(test)]
 mod tests;

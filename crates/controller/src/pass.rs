@@ -13,7 +13,7 @@ use punching_fist_core::job::{self, Run};
 use punching_fist_core::pods::PodRecord;
 use punching_fist_core::run::{self, Decision, Mirror, Observed, Outcome, Progress, ReportSource, Say};
 use punching_fist_core::status::ControllerStatus;
-use punching_fist_core::{phase, prompt};
+use punching_fist_core::{phase, prompt, text};
 
 use crate::context::Context;
 use crate::jobs::Made;
@@ -31,6 +31,8 @@ const SOON: Duration = Duration::from_secs(1);
 const UNEXPLAINED: SignedDuration = SignedDuration::from_secs(10);
 /// How long after the end of a run its report is tried for.
 const REPORT_WAIT: SignedDuration = SignedDuration::from_secs(60);
+/// What `status.result.report` may hold, in characters; bytes are never fewer.
+const REPORT_LIMIT: usize = 65536;
 /// How long after an end without a Job alerts that were left open are seen to.
 const FOLLOWED_WITHIN: SignedDuration = SignedDuration::from_mins(10);
 
@@ -65,15 +67,20 @@ impl<'a, K: Task> Pass<'a, K> {
     /// Makes it.
     pub(crate) async fn run(&self) -> Result<Action, Error> {
         let job = self.cached_job();
-        let pods = self.context.pods.pods_of(&self.uid);
-        let mut refusal = None;
-        let mut decision = self.decide(job.as_deref(), &pods, None);
-        if let (Some(job), true) = (&job, self.wants_explanation(job.as_deref(), &decision)) {
-            refusal = jobs::refusal(&self.context.client, job).await?;
-            decision = self.decide(Some(job), &pods, refusal.as_deref());
+        match self.decide(job.as_deref(), None) {
+            Decision::Seek(lost) => self.seek(&lost).await,
+            decision => self.explained(decision, job.as_deref()).await,
         }
-        tracing::debug!(task = self.task.name_any(), ?decision, refusal, "decided");
-        self.act(decision, job.as_deref()).await
+    }
+
+    /// Acts on what was decided, once it is known why a Job has no pod.
+    async fn explained(&self, mut decision: Decision, job: Option<&Job>) -> Result<Action, Error> {
+        if let Some(job) = job.filter(|job| self.wants_explanation(job, &decision)) {
+            let refusal = jobs::refusal(&self.context.client, job).await?;
+            decision = self.decide(Some(job), refusal.as_deref());
+        }
+        tracing::debug!(task = self.task.name_any(), ?decision, "decided");
+        self.act(decision, job).await
     }
 
     async fn act(&self, decision: Decision, job: Option<&Job>) -> Result<Action, Error> {
@@ -87,7 +94,8 @@ impl<'a, K: Task> Pass<'a, K> {
             Decision::Rest(left) => Ok(Action::requeue(left.unsigned_abs())),
             Decision::Ask => self.ask().await,
             Decision::Make => self.make().await,
-            Decision::Seek(outcome) => self.seek(&outcome).await,
+            // Looked for already, in `run`.
+            Decision::Seek(lost) => self.end(self.task, &lost).await,
             Decision::Follow(progress) => self.follow(&progress).await,
             Decision::Finish(outcome) => self.finish(outcome).await,
         }
@@ -99,13 +107,22 @@ impl<'a, K: Task> Pass<'a, K> {
         jobs::is_of(&job, &self.uid).then_some(job)
     }
 
-    fn decide(&self, job: Option<&Job>, pods: &[PodRecord], refusal: Option<&str>) -> Decision {
-        let settings = &self.context.settings;
-        run::decide(&Observed { task: self.task, job, pods, refusal, settings, now: self.now })
+    fn decide(&self, job: Option<&Job>, refusal: Option<&str>) -> Decision {
+        let (settings, pods) = (&self.context.settings, self.pods(job));
+        run::decide(&Observed { task: self.task, job, pods: &pods, refusal, settings, now: self.now })
     }
 
-    fn wants_explanation(&self, job: Option<&Job>, decision: &Decision) -> bool {
-        let made = job.and_then(|job| job.metadata.creation_timestamp.as_ref());
+    /// The pods of the task's own Job: one that somebody else made speaks for nobody, whatever it names as its owner.
+    fn pods(&self, job: Option<&Job>) -> Vec<PodRecord> {
+        let recorded = self.task.task_status().and_then(|status| status.job.as_ref()?.uid.clone());
+        let own = recorded.or_else(|| job?.uid());
+        let mut pods = self.context.pods.pods_of(&self.uid);
+        pods.retain(|pod| own.is_some() && pod.job_uid == own);
+        pods
+    }
+
+    fn wants_explanation(&self, job: &Job, decision: &Decision) -> bool {
+        let made = job.metadata.creation_timestamp.as_ref();
         let old = made.is_some_and(|made| self.now >= made.0 + UNEXPLAINED);
         old && match decision {
             Decision::Follow(progress) => progress.unexplained,
@@ -124,14 +141,14 @@ impl<'a, K: Task> Pass<'a, K> {
     async fn settle(&self, job: Option<&Job>) -> Result<Action, Error> {
         self.context.pods.forget(&self.uid);
         self.write(self.task, self.status.clone().seen(self.generation)).await?;
-        let is_kept =
-            |job: &Job| job.spec.as_ref().is_some_and(|spec| spec.ttl_seconds_after_finished.is_none());
-        let is_new = job.map_or_else(|| self.ended_lately(), is_kept);
+        let ttl = |job: &Job| job.spec.as_ref().and_then(|spec| spec.ttl_seconds_after_finished);
+        let is_new = job.map_or_else(|| self.ended_lately(), |job| ttl(job).is_none());
         if let Some(alert) = self.task.as_alert().filter(|_| is_new) {
             successor::make(alert, self.context).await?;
         }
-        if let Some(job) = job.filter(|job| phase::is_over(job) && is_kept(job)) {
-            jobs::set_ttl(&self.jobs, job, self.task.task_spec().ttl_seconds_after_finished).await?;
+        let wanted = self.task.task_spec().ttl_seconds_after_finished;
+        if let Some(job) = job.filter(|job| phase::is_over(job) && ttl(job) != Some(wanted)) {
+            jobs::set_ttl(&self.jobs, job, wanted).await?;
         }
         Ok(Action::requeue(AT_REST))
     }
@@ -161,6 +178,9 @@ impl<'a, K: Task> Pass<'a, K> {
 
     /// Asks for a slot, and takes it if it is granted.
     async fn ask(&self) -> Result<Action, Error> {
+        if let Some(say) = preflight::namespace(self.task, self.context) {
+            return self.stall(&say, AT_REST).await;
+        }
         let granted = self.context.queue.is_granted(&self.uid);
         let prompted = self.task.as_alert().map(prompt::known_alerts);
         let cleared = match preflight::clear(self.task, prompted.unwrap_or(0), self.context) {
@@ -230,11 +250,12 @@ impl<'a, K: Task> Pass<'a, K> {
             .await
     }
 
-    /// The cache has no Job where one was: only the API server can say that it is gone.
-    async fn seek(&self, outcome: &Outcome) -> Result<Action, Error> {
+    /// The cache has no Job where one was: only the API server can say that it is gone. It may be there and lack the
+    /// labels that we watch by; then it is looked at like this each time.
+    async fn seek(&self, lost: &Outcome) -> Result<Action, Error> {
         match self.live_job().await? {
-            Some(_) => Ok(Action::requeue(SOON)),
-            None => self.end(self.task, outcome).await,
+            Some(job) => self.explained(self.decide(Some(&job), None), Some(&job)).await,
+            None => self.end(self.task, lost).await,
         }
     }
 
@@ -251,12 +272,21 @@ impl<'a, K: Task> Pass<'a, K> {
     /// status, and (when that is seen) the Job's TTL.
     async fn finish(&self, outcome: Outcome) -> Result<Action, Error> {
         let Some(source) = &outcome.report else { return self.end(self.task, &outcome).await };
-        let late = outcome.over_since.is_none_or(|over| self.now >= over + REPORT_WAIT);
-        match self.report(source).await? {
-            Some(task) => self.end(&task, &outcome).await,
-            None if late => self.end(self.task, &outcome).await,
-            None => Ok(Action::requeue(SOON)),
+        match self.report(source).await {
+            Ok(Some(task)) => self.end(&task, &outcome).await,
+            Ok(None) if self.is_late(&outcome) => self.end(self.task, &outcome).await,
+            Ok(None) => Ok(Action::requeue(SOON)),
+            Err(error) if error.is_refusal() => {
+                tracing::error!(task = self.task.name_any(), %error, "the task ends without its report");
+                self.end(self.task, &outcome).await
+            }
+            Err(error) => Err(error),
         }
+    }
+
+    /// Whether the report was tried for long enough: since the end, or since this controller could.
+    fn is_late(&self, outcome: &Outcome) -> bool {
+        outcome.over_since.is_none_or(|over| self.now >= over.max(self.context.started) + REPORT_WAIT)
     }
 
     /// Reads the report from the pod's log and writes it; the object as it is then.
@@ -269,6 +299,7 @@ impl<'a, K: Task> Pass<'a, K> {
             .flatten()
             .collect::<Vec<_>>()
             .join("\n\n");
+        let text = text::cut(&text, REPORT_LIMIT);
         let report = Report {
             report: Some(text.as_str()).filter(|text| !text.is_empty()),
             plan: long.plan.as_deref(),

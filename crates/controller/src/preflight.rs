@@ -37,6 +37,13 @@ pub(crate) fn clear<'a, K: Task>(
     Ok(Cleared { profile, prompt })
 }
 
+/// What is said of a task in the operator's own namespace: who runs there may use the operator's rights and its Secrets.
+pub(crate) fn namespace<K: Task>(task: &K, context: &Context) -> Option<Say> {
+    let own = &context.namespace;
+    let message = format!("no agent runs in {own:?}, the operator's own namespace; make the task in another");
+    (task.meta().namespace.as_ref() == Some(own)).then(|| Say::new(reasons::NAMESPACE_REFUSED, message))
+}
+
 fn previous(alert: &AlertTask, context: &Context) -> Option<PreviousRun> {
     let name = alert.spec.identity.as_ref()?.previous.as_ref()?;
     let task = context.alerts.get(&ObjectRef::new(name).within(&alert.namespace()?))?;

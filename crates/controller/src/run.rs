@@ -31,15 +31,24 @@ const DEBOUNCE: Duration = Duration::from_millis(50);
 /// How long a pass may take. kube's client retries by itself for much longer.
 const PASS_LIMIT: Duration = Duration::from_secs(30);
 
+/// Who reconciles.
+#[derive(Clone, Debug)]
+pub struct Replica {
+    /// Its name among the operator's replicas: it stands in Events.
+    pub name: String,
+    /// The operator's own namespace, in which no agent runs.
+    pub namespace: String,
+}
+
 /// Reconciles both kinds until `stop` is done; then ends the passes under way and returns.
 pub async fn run(
     client: Client,
     settings: Arc<Settings>,
     metrics: Metrics,
-    identity: String,
+    replica: Replica,
     stop: impl Future<Output = ()> + Send + 'static,
 ) {
-    run_by(Timestamp::now, client, settings, metrics, identity, stop).await;
+    run_by(Timestamp::now, client, settings, metrics, replica, stop).await;
 }
 
 /// The same by any clock.
@@ -48,7 +57,7 @@ pub(crate) async fn run_by(
     client: Client,
     settings: Arc<Settings>,
     metrics: Metrics,
-    identity: String,
+    replica: Replica,
     stop: impl Future<Output = ()> + Send + 'static,
 ) {
     let stop = future::FutureExt::shared(stop);
@@ -72,15 +81,17 @@ pub(crate) async fn run_by(
     let context = |kind: TaskKind, jobs: &Store<Job>, pods: &Ledger| {
         Arc::new(Context {
             client: client.clone(),
+            namespace: replica.namespace.clone(),
             settings: settings.clone(),
             jobs: jobs.clone(),
             pods: pods.clone(),
             alerts: fleet.alerts.clone(),
             queue: queue.clone(),
-            recorder: recorder(&client, kind, &identity),
+            recorder: recorder(&client, kind, &replica.name),
             metrics: metrics.clone(),
             backoff: Backoff::default(),
             clock,
+            started: clock(),
         })
     };
     let of_alerts = context(TaskKind::AlertTask, &fleet.alert_jobs, &fleet.alert_pods);

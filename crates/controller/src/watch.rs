@@ -8,6 +8,7 @@ use std::sync::Arc;
 use futures::{Stream, StreamExt, future, stream};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
+use kube::core::DeserializeGuard;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::{self, Event, watcher};
@@ -22,7 +23,7 @@ type Watched<K> = (Store<K>, stream::BoxStream<'static, watcher::Result<K>>);
 
 /// All tasks of a kind, without what no pass reads: reports and plans are most of a finished task's size.
 pub(crate) fn tasks<K: Task>(client: &Client) -> Watched<K> {
-    watched(Api::all(client.clone()), watcher::Config::default(), |task: &mut K| {
+    watched(client, watcher::Config::default(), |task: &mut K| {
         task.meta_mut().managed_fields = None;
         if let Some(result) = task.task_status_mut().and_then(|status| status.result.as_mut()) {
             result.report = None;
@@ -33,7 +34,7 @@ pub(crate) fn tasks<K: Task>(client: &Client) -> Watched<K> {
 
 /// The Jobs of a kind's tasks: ours by label, so that a cluster's other Jobs cost nothing.
 pub(crate) fn jobs<K: Task>(client: &Client) -> Watched<Job> {
-    watched(Api::all(client.clone()), ours::<K>(), |job| {
+    watched(client, ours::<K>(), |job: &mut Job| {
         job.metadata.managed_fields = None;
         if let Some(template) = job.spec.as_mut().and_then(|spec| spec.template.metadata.as_mut()) {
             template.annotations = None; // The prompt: up to 64 KiB, and no pass reads it.
@@ -68,13 +69,41 @@ fn task_of<K: Task>(event: &Event<Pod>) -> Option<ObjectRef<K>> {
     Some(ObjectRef::new(name).within(&pod.namespace()?))
 }
 
-fn watched<K>(api: Api<K>, config: watcher::Config, strip: fn(&mut K)) -> Watched<K>
+/// All objects of a kind. One that can't be read doesn't spoil the list that it is in.
+fn watched<K>(client: &Client, config: watcher::Config, strip: fn(&mut K)) -> Watched<K>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
     let (store, writer) = reflector::store();
-    let events = watcher(api, config).default_backoff().modify(strip).reflect(writer);
+    let known = store.clone();
+    let events = watcher(Api::<DeserializeGuard<K>>::all(client.clone()), config)
+        .default_backoff()
+        .filter_map(move |event| future::ready(event.map(|event| readable(event, &known)).transpose()))
+        .modify(strip)
+        .reflect(writer);
     (store.clone(), touched(store, events).boxed())
+}
+
+/// What of an event can be read. An object that can't is told in the log and left alone; if it could be read before, it
+/// stays known as it was, and its deletion is that one's.
+fn readable<K>(event: Event<DeserializeGuard<K>>, known: &Store<K>) -> Option<Event<K>>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    let read = |guard: DeserializeGuard<K>| {
+        let refused = |error| tracing::error!(kind = %K::kind(&()), %error, "an object can't be read and is left alone");
+        guard.0.map_err(refused).ok()
+    };
+    match event {
+        Event::Init => Some(Event::Init),
+        Event::InitDone => Some(Event::InitDone),
+        Event::InitApply(guard) => read(guard).map(Event::InitApply),
+        Event::Apply(guard) => read(guard).map(Event::Apply),
+        Event::Delete(guard) => {
+            let name = ObjectRef::<K>::new(&guard.name_any()).within(&guard.namespace().unwrap_or_default());
+            read(guard).or_else(|| known.get(&name).map(Arc::unwrap_or_clone)).map(Event::Delete)
+        }
+    }
 }
 
 /// What events touched. A list that is made anew (after an expired watch) fills the store only when it is whole, so

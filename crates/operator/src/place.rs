@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use punching_fist_controller::Replica;
+
 use crate::cli::RunArguments;
 
 /// Where a pod finds its own namespace.
@@ -22,6 +24,13 @@ pub struct Place {
     pub namespace: String,
     /// This replica among the others; never the same for two processes.
     pub replica: String,
+}
+
+impl Place {
+    /// The same, for the controller.
+    pub fn replica(&self) -> Replica {
+        Replica { name: self.replica.clone(), namespace: self.namespace.clone() }
+    }
 }
 
 /// From the environment, else from what Kubernetes puts into every pod.

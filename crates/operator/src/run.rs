@@ -106,7 +106,7 @@ async fn start(config: Config, place: Place) -> Result<(), RunError> {
     info!(version, namespace = place.namespace, replica = place.replica, webhook = %at, probes = %probes.local_addr()?, "starting");
 
     let health = Arc::new(Health::new(&["cluster", "process"]));
-    let parts = Parts::new(&client, config, place.replica.clone(), &registry)?;
+    let parts = Parts::new(&client, config, place.replica(), &registry)?;
     let replica = Replica {
         election: LeaderElection::new(client.clone(), &place.namespace, LEASE, &place.replica),
         metrics,

@@ -28,15 +28,15 @@ pub struct Controller {
     client: Client,
     settings: Arc<Settings>,
     metrics: controller::Metrics,
-    replica: String,
+    replica: controller::Replica,
 }
 
 impl Parts {
-    /// From the configuration, with their metrics registered. `replica` is who is named in Events.
+    /// From the configuration, with their metrics registered.
     pub fn new(
         client: &Client,
         config: Config,
-        replica: String,
+        replica: controller::Replica,
         registry: &Registry,
     ) -> prometheus::Result<Self> {
         let (cache, watch) = TaskCache::new(client.clone(), config.route.namespace());

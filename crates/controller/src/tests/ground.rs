@@ -199,6 +199,7 @@ fn context(kind: TaskKind, api: &RecordingApi, fleet: &Fleet, queue: &Queue, met
     let reporter = Reporter { controller: "punching-fist".to_owned(), instance: None };
     Context {
         client: api.client(),
+        namespace: "punching-fist".to_owned(),
         settings: Arc::new(objects::settings()),
         jobs: jobs.clone(),
         pods: pods.clone(),
@@ -208,6 +209,7 @@ fn context(kind: TaskKind, api: &RecordingApi, fleet: &Fleet, queue: &Queue, met
         metrics: metrics.clone(),
         backoff: Backoff::default(),
         clock: clock::now,
+        started: clock::now(),
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::cluster::{Cluster, Script};
 use super::{clock, objects};
-use crate::{Metrics, run};
+use crate::{Metrics, Replica, run};
 
 /// No condition is waited for longer, in the tests' own time.
 const PATIENCE: Duration = Duration::from_secs(3600);
@@ -51,8 +51,8 @@ impl Live {
         let stopped = async move {
             let _ = stopped.await;
         };
-        let controller =
-            run::run_by(clock::now, client, Arc::new(settings), metrics, "test".to_owned(), stopped);
+        let replica = Replica { name: "test".to_owned(), namespace: "punching-fist".to_owned() };
+        let controller = run::run_by(clock::now, client, Arc::new(settings), metrics, replica, stopped);
         Self { registry, stop: Some(stop), task: tokio::spawn(controller) }
     }
 
