@@ -19,4 +19,5 @@ mod held;
 mod queue;
 mod refusals;
 mod stops;
+mod strangers;
 mod watches;

@@ -79,6 +79,12 @@ impl Ground {
         }
     }
 
+    /// The operator's own namespace is the one that all objects are in.
+    pub(super) fn move_in(&mut self) {
+        let context = Arc::get_mut(&mut self.of_maintenance).expect("no pass is under way");
+        context.namespace = objects::NS.to_owned();
+    }
+
     /// The caches see what stands on the API server now.
     pub(super) fn observe(&mut self) {
         refill(&mut self.alerts, self.api.all());
