@@ -2,12 +2,14 @@
 //! and `notification_reason`), missing ones pass where something can be made of the rest.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use punching_fist_api::{Alert, AlertState};
 use punching_fist_core::notification::{Notification, distinct, whole_seconds};
-use serde::Deserialize;
+use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::router::field;
@@ -15,6 +17,10 @@ use crate::{AlertReceiver, Error, Received, RefusedAlert};
 
 /// The only version of the body that there has been since Alertmanager 0.6.
 const VERSION: &str = "4";
+
+/// Most alerts of a body. With 200 bytes each, which is less than Alertmanager writes, they would be too long anyway; but
+/// `{}` two million times would take twenty times its length in memory.
+const MOST_ALERTS: usize = 20_000;
 
 type Labels = Option<BTreeMap<String, String>>;
 
@@ -36,8 +42,12 @@ pub struct AlertmanagerBody {
     common_annotations: Labels,
     #[serde(rename = "externalURL")]
     external_url: Option<String>,
-    alerts: Option<Vec<Box<RawValue>>>,
+    alerts: Option<RawAlerts>,
 }
+
+/// The alerts as they are written.
+#[derive(Debug, Default)]
+struct RawAlerts(Vec<Box<RawValue>>);
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -82,7 +92,7 @@ impl AlertReceiver for Alertmanager {
         let group_status = if is_over { State::Resolved } else { State::Firing };
         let mut alerts = Vec::new();
         let mut refused = Vec::new();
-        for (index, raw) in body.alerts.unwrap_or_default().iter().enumerate() {
+        for (index, raw) in body.alerts.unwrap_or_default().0.iter().enumerate() {
             match read(raw, group_status) {
                 Ok(alert) => alerts.push(alert),
                 Err((field, message)) => {
@@ -103,6 +113,33 @@ impl AlertReceiver for Alertmanager {
             external_url: body.external_url,
         };
         Ok(Received { notification, refused })
+    }
+}
+
+impl<'de> Deserialize<'de> for RawAlerts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(AlertsVisitor)
+    }
+}
+
+struct AlertsVisitor;
+
+impl<'de> Visitor<'de> for AlertsVisitor {
+    type Value = RawAlerts;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a sequence of alerts")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut written: A) -> Result<RawAlerts, A::Error> {
+        let mut alerts = Vec::new();
+        while let Some(alert) = written.next_element()? {
+            if alerts.len() == MOST_ALERTS {
+                return Err(A::Error::custom(format_args!("more than {MOST_ALERTS} alerts")));
+            }
+            alerts.push(alert);
+        }
+        Ok(RawAlerts(alerts))
     }
 }
 

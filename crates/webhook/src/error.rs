@@ -41,6 +41,23 @@ pub enum Error {
     /// Others changed the incident's tasks each time.
     #[error("the incident's tasks changed {0} times while this was decided; send it again")]
     Contended(usize),
+    /// The name of the incident's next task is another object's.
+    #[error(
+        "the AlertTask {task} has the name that this incident's next task must have, but its spec.identity.key is not \
+         this incident's: delete it"
+    )]
+    NameTaken {
+        /// Its namespace and name.
+        task: String,
+    },
+    /// The incident's newest task has a value that no task can have.
+    #[error("the incident's newest AlertTask {task} can't be read: {problem}; mend or delete it")]
+    Unreadable {
+        /// Its namespace and name.
+        task: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The file with the token can't be used.
     #[error("the file {path} holds no token: {problem}", path = path.display())]
     NoToken {

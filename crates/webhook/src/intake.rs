@@ -1,5 +1,6 @@
 //! From a notification to the tasks of its incident: observe, decide, write; and again, when somebody was faster.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -57,6 +58,8 @@ struct Errand<'a> {
     notification: &'a Notification,
     /// The task that this errand has made; it makes one at most.
     made: Option<String>,
+    /// Names that were taken when this errand wanted them: tasks of the incident, whether they have its label or not.
+    taken: BTreeSet<String>,
 }
 
 impl Intake {
@@ -101,7 +104,7 @@ impl Intake {
         let incident = Incident::new(&self.route, notification);
         let _turn = self.turns.take(incident.key()).await;
         let _slot = self.writers.acquire().await.map_err(|_| Error::Overloaded)?;
-        let mut errand = Errand { incident, notification, made: None };
+        let mut errand = Errand { incident, notification, made: None, taken: BTreeSet::new() };
         if let Some(open) = self.tasks.known_open(errand.incident.key())
             && let Step::Done(placed) = self.merge_known(&errand, &open).await?
         {
@@ -115,7 +118,7 @@ impl Intake {
         }
         warn!(
             key = errand.incident.key(),
-            "no decision held; is the name of the next task taken by another object?"
+            "no decision held: others change the incident's tasks all the time"
         );
         Err(Error::Contended(ATTEMPTS))
     }
@@ -132,7 +135,7 @@ impl Intake {
     /// One look at etcd, and what follows from it.
     async fn act(&self, errand: &mut Errand<'_>) -> Result<Step, Error> {
         let incident = &errand.incident;
-        let tasks = self.tasks.chain(incident.namespace(), incident.key()).await?;
+        let tasks = self.chain(errand).await?;
         let chain = Chain::of(&tasks);
         match incident::decide(incident, &chain, (self.clock)()) {
             Decision::Create(task) | Decision::Successor(task) => match errand.made.clone() {
@@ -151,12 +154,27 @@ impl Intake {
         }
     }
 
+    /// The incident's tasks. Most are found by their label; one that somebody took it from holds a name still.
+    async fn chain(&self, errand: &Errand<'_>) -> Result<Vec<AlertTask>, Error> {
+        let (namespace, key) = (errand.incident.namespace(), errand.incident.key());
+        let mut tasks = self.tasks.chain(namespace, key).await?;
+        for name in &errand.taken {
+            if !tasks.iter().any(|task| task.name_any() == *name) {
+                tasks.extend(self.tasks.of_incident(namespace, name, key).await?);
+            }
+        }
+        Ok(tasks)
+    }
+
     /// Makes a task, and writes down at once what the notification said: a crash in between is mended by the next
     /// notification, as the spec holds the same.
     async fn make(&self, errand: &mut Errand<'_>, task: &AlertTask) -> Result<Step, Error> {
         let made = match self.tasks.create(errand.incident.namespace(), task).await? {
             Written::Done(made) => made,
-            Written::Overtaken => return Ok(Step::Again),
+            Written::Overtaken => {
+                errand.taken.insert(task.name_any());
+                return Ok(Step::Again);
+            }
             Written::Refused(message) => return Ok(self.refused(errand, message)),
         };
         self.audit(&made);
@@ -195,7 +213,7 @@ impl Intake {
         if incident::is_open(told) || !tells_an_end {
             return Ok(false);
         }
-        let tasks = self.tasks.chain(errand.incident.namespace(), errand.incident.key()).await?;
+        let tasks = self.chain(errand).await?;
         Ok(Chain::of(&tasks).newest().is_some_and(|newest| newest.metadata.uid != told.metadata.uid))
     }
 

@@ -30,6 +30,8 @@ pub struct Limits {
     pub body: usize,
     /// From the request's head to the answer, reading the body and all writes included.
     pub deadline: Duration,
+    /// Bytes of all bodies under way; what is beyond is sent away at once, with a 503.
+    pub bytes: usize,
     /// Requests under way at once; what is beyond is sent away at once, with a 503.
     pub requests: usize,
     /// Notifications that talk to the API server at once; the others wait, until their deadline.
@@ -38,7 +40,9 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { body: 4 * 1024 * 1024, deadline: Duration::from_secs(5), requests: 64, writers: 16 }
+        // What is made of a body takes a few times its size: with these 32 MiB it fits the 512 MiB of `deploy/`.
+        let (body, bytes) = (4 * 1024 * 1024, 32 * 1024 * 1024);
+        Self { body, bytes, deadline: Duration::from_secs(5), requests: 64, writers: 16 }
     }
 }
 
@@ -47,6 +51,7 @@ pub struct Webhook {
     intake: Intake,
     limits: Limits,
     requests: Semaphore,
+    bytes: Semaphore,
     metrics: Metrics,
 }
 
@@ -55,7 +60,8 @@ impl Webhook {
     pub fn new(client: Client, route: Route, registry: &Registry) -> prometheus::Result<Self> {
         let (metrics, limits) = (Metrics::register(registry)?, Limits::default());
         let intake = Intake::new(route, Tasks::new(client), limits.writers, metrics.clone());
-        Ok(Self { intake, limits, requests: Semaphore::new(limits.requests), metrics })
+        let (requests, bytes) = (Semaphore::new(limits.requests), Semaphore::new(limits.bytes));
+        Ok(Self { intake, limits, requests, bytes, metrics })
     }
 
     /// Finds tasks that are under way in a cache. Without one each notification lists its incident's tasks.
@@ -69,6 +75,7 @@ impl Webhook {
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.requests = Semaphore::new(limits.requests);
+        self.bytes = Semaphore::new(limits.bytes);
         self.intake.limit_writers(limits.writers);
         self.limits = limits;
         self
@@ -115,8 +122,10 @@ impl<R: AlertReceiver> Door<R> {
     async fn take(&self, headers: &HeaderMap, body: &mut BodyDataStream) -> Result<Report, Error> {
         self.authentication.check(headers).await?;
         let _under_way = self.webhook.requests.try_acquire().map_err(|_| Error::Overloaded)?;
-        let body = parse(&body::read(headers, body, self.webhook.limits.body).await?)?;
-        self.receiver.handle_alert(body, &self.webhook.intake).await
+        let Webhook { limits, bytes, intake, .. } = self.webhook.as_ref();
+        // It is kept to the end, as what is made of it is: so the room bounds both.
+        let whole = body::read(headers, body, limits.body, bytes).await?;
+        self.receiver.handle_alert(parse(&whole.bytes)?, intake).await
     }
 }
 

@@ -1,10 +1,12 @@
-//! The three things that are done with AlertTasks, and what the API server's refusals mean.
+//! What is done with AlertTasks, and what the API server's refusals mean.
 
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
+use kube::core::DeserializeGuard;
 use kube::{Api, Client, Resource, ResourceExt};
 use punching_fist_api::{AlertTask, names};
 use punching_fist_core::incident::WebhookStatus;
 use serde_json::json;
+use tracing::warn;
 
 use crate::{Error, TaskCache};
 
@@ -19,7 +21,7 @@ pub(crate) struct Tasks {
 pub(crate) enum Written<T> {
     /// It is in etcd.
     Done(T),
-    /// Somebody else was faster: what was seen is no longer so.
+    /// Somebody else was faster: what was seen is no longer so, or the name is taken.
     Overtaken,
     /// It is refused for good.
     Refused(String),
@@ -39,12 +41,34 @@ impl Tasks {
         self.cache.as_ref()?.open_task(key)
     }
 
-    /// All tasks of the key, as they are in etcd now.
+    /// All tasks of the key that can be read, as they are in etcd now.
     pub(crate) async fn chain(&self, namespace: &str, key: &str) -> Result<Vec<AlertTask>, Error> {
         // Without a resourceVersion the list is consistent; the API server serves it from memory once it has made sure.
         let of_key = ListParams::default().labels(&format!("{}={key}", names::LABEL_KEY));
-        let list = self.api(namespace).list(&of_key).await;
-        list.map(|list| list.items).map_err(Error::api("listing the incident's tasks"))
+        let list = self.guarded(namespace).list(&of_key).await;
+        let list = list.map_err(Error::api("listing the incident's tasks"))?;
+        Ok(list.items.into_iter().filter_map(readable).collect())
+    }
+
+    /// The task of that name, which has to be of the key; none if it is gone.
+    pub(crate) async fn of_incident(
+        &self,
+        namespace: &str,
+        name: &str,
+        key: &str,
+    ) -> Result<Option<AlertTask>, Error> {
+        let found = self.guarded(namespace).get_opt(name).await;
+        let place = || format!("{namespace}/{name}");
+        match found.map_err(Error::api("reading the task that has the name of the next one"))? {
+            None => Ok(None),
+            Some(DeserializeGuard(Err(invalid))) => {
+                Err(Error::Unreadable { task: place(), problem: invalid.error })
+            }
+            Some(DeserializeGuard(Ok(task))) => {
+                let is_ours = task.spec.identity.as_ref().is_some_and(|identity| identity.key == key);
+                if is_ours { Ok(Some(task)) } else { Err(Error::NameTaken { task: place() }) }
+            }
+        }
     }
 
     /// Makes a task; its name is the lock.
@@ -89,6 +113,25 @@ impl Tasks {
     fn api(&self, namespace: &str) -> Api<AlertTask> {
         Api::namespaced(self.client.clone(), namespace)
     }
+
+    /// The schema lets values pass that our types don't: such an object must not spoil the answer for the others.
+    fn guarded(&self, namespace: &str) -> Api<DeserializeGuard<AlertTask>> {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+}
+
+/// The task, unless something in it is no value of its type: that is told and left out.
+pub(crate) fn readable(task: DeserializeGuard<AlertTask>) -> Option<AlertTask> {
+    let told = |invalid: &kube::core::error_boundary::InvalidObject| {
+        let (namespace, name) = (&invalid.metadata.namespace, &invalid.metadata.name);
+        warn!(
+            ?namespace,
+            ?name,
+            error = invalid.error,
+            "an AlertTask can't be read and is left out: mend or delete it"
+        );
+    };
+    task.0.inspect_err(told).ok()
 }
 
 /// What would be refused again is told; all else, a missing right or namespace included, can be mended meanwhile.

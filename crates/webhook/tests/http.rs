@@ -150,6 +150,51 @@ async fn too_many_at_once_are_sent_away_at_once() {
 }
 
 #[tokio::test]
+async fn bodies_under_way_have_so_much_room_and_no_more() {
+    let api = api();
+    let text = body(&[firing("a")]).to_string();
+    let room = text.len() + 10;
+    let hook = Hook::with(&api, |webhook| {
+        let limits =
+            Limits { body: room, bytes: room, deadline: Duration::from_secs(30), ..Limits::default() };
+        webhook.with_limits(limits)
+    });
+    let announced = |length: usize, body: Body| {
+        let mut request = request(body);
+        request.headers_mut().insert(CONTENT_LENGTH, length.to_string().parse().unwrap());
+        request
+    };
+    api.inject("list", "alerttasks", Fault::Hang, Times::Once);
+    let first = tokio::spawn({
+        let (hook, request) = (hook.clone(), announced(text.len(), text.clone().into()));
+        async move { hook.send(request).await }
+    });
+    while api.calls().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let never = || Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
+    for request in [announced(11, never()), request("{          ")] {
+        let answer = hook.send(request).await;
+        assert_eq!((answer.code.as_u16(), &answer.headers["retry-after"]), (503, &"5".parse().unwrap()));
+    }
+    assert_eq!(hook.send(announced(10, "{".into())).await.code, 400, "there is room for ten bytes");
+    first.abort();
+    assert!(first.await.is_err());
+    assert_eq!(hook.send(announced(text.len(), text.into())).await.code, 200);
+}
+
+#[tokio::test]
+async fn more_alerts_than_fit_a_body_are_not_gathered() {
+    let api = api();
+    let hook = Hook::new(&api);
+    for (count, code) in [(20_000, 200), (20_001, 400)] {
+        let answer = hook.post(&body(&vec![json!({}); count])).await;
+        assert_eq!(answer.code, code, "{count}");
+        assert!(code == 200 || answer.body["error"].as_str().unwrap().contains("more than 20000 alerts"));
+    }
+}
+
+#[tokio::test]
 async fn a_token_that_cannot_be_read_is_our_fault() {
     let api = api();
     let registry = Registry::new();

@@ -7,6 +7,9 @@ use axum::body::Body;
 use http::{Request, StatusCode, header};
 use http_body_util::BodyExt;
 use k8s_openapi::jiff::Timestamp;
+use kube::Api;
+use kube::api::PostParams;
+use kube::core::{ApiResource, DynamicObject};
 use prometheus::Registry;
 use punching_fist_api::{AlertTask, AlertTaskStatus, Phase, TaskSpec, names};
 use punching_fist_core::route::{DEFAULT, Route, default_spec};
@@ -165,6 +168,21 @@ pub fn finish(api: &RecordingApi, task: &AlertTask, phase: Phase, reason: &str) 
         status.task.phase = Some(phase);
         status.task.reason = Some(reason.to_owned());
     });
+}
+
+/// Puts an AlertTask in that the schema takes and our types don't: of a key, or with a label only.
+pub async fn poison(api: &RecordingApi, name: &str, key: &str) {
+    let task = json!({
+        "apiVersion": "punching-fist.io/v1alpha1",
+        "kind": "AlertTask",
+        "metadata": { "name": name, "labels": { KEY: key } },
+        "spec": { "notification": { "alerts": [{ "startsAt": "2026-01-01T00:00:00+99:00" }] } },
+    });
+    assert!(serde_json::from_value::<AlertTask>(task.clone()).is_err(), "it is poison");
+    let kind = ApiResource::erase::<AlertTask>(&());
+    let tasks = Api::<DynamicObject>::namespaced_with(api.client(), NAMESPACE, &kind);
+    tasks.create(&PostParams::default(), &serde_json::from_value(task).unwrap()).await.unwrap();
+    api.forget();
 }
 
 /// What was asked of the API server, as words.
