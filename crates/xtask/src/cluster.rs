@@ -4,7 +4,7 @@
 mod down;
 mod hold;
 mod logs;
-mod state;
+pub(crate) mod state;
 mod status;
 mod up;
 

@@ -43,7 +43,8 @@ pub async fn run(arguments: &Arguments) -> Outcome {
 }
 
 fn parts(steps: &[Step]) -> Vec<Part> {
-    match (steps.contains(&Step::EndToEnd), steps.contains(&Step::Agent)) {
+    let stands = [Step::EndToEnd, Step::Demo, Step::Cluster].iter().any(|step| steps.contains(step));
+    match (stands, steps.contains(&Step::Agent)) {
         (true, _) => vec![Part::ControlPlane, Part::Node, Part::Alertmanager, Part::Agent],
         (false, true) => vec![Part::Agent],
         (false, false) => Vec::new(),

@@ -10,7 +10,7 @@ use punching_fist_testkit::alertmanager::{self, Alertmanager};
 use punching_fist_testkit::model::Model;
 use punching_fist_testkit::operator::{self, Operator};
 use punching_fist_testkit::process::Process;
-use punching_fist_testkit::{Ground, files};
+use punching_fist_testkit::{Ground, cluster, files};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::state::{self, Check, Part, Phase, State};
@@ -125,6 +125,9 @@ impl Held {
     /// Lines for `source` and for `export $(cat …)` alike: plain words, nothing quoted.
     fn environment(&self) -> String {
         let mut lines = format!("export KUBECONFIG={}\n", state::kubeconfig().display());
+        if let (None, Some(directory)) = (cluster::on_path("kubectl"), self.ground.kubectl().parent()) {
+            let _ = writeln!(lines, "export PATH=$PATH:{}", directory.display());
+        }
         if let Some(operator) = &self.operator {
             let _ = writeln!(lines, "export WEBHOOK_URL={}", operator.webhook_url());
             let _ = writeln!(lines, "export METRICS_URL=http://{}/metrics", operator.probes());

@@ -8,6 +8,7 @@ use punching_fist_testkit::{Cache, Nursery, repository};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
+use crate::cluster::state;
 use crate::generate;
 
 /// libtest tells how long each test took only to who says that it may use what is not stable. Said to the compiler, the
@@ -37,6 +38,10 @@ pub enum Step {
     Agent,
     /// Tests on a real control plane
     EndToEnd,
+    /// `cargo xtask demo --once`: does an alert come to a verdict?
+    Demo,
+    /// `cargo xtask cluster` up, status and down
+    Cluster,
 }
 
 /// What became of a step.
@@ -50,7 +55,7 @@ pub struct Outcome {
 
 impl Step {
     /// All of them, the quick ones first.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Format,
         Self::Lint,
         Self::Generated,
@@ -59,6 +64,8 @@ impl Step {
         Self::DocTests,
         Self::Agent,
         Self::EndToEnd,
+        Self::Demo,
+        Self::Cluster,
     ];
 
     /// Runs it, its output on the terminal.
@@ -82,6 +89,8 @@ impl Step {
                 command.env("RUST_TEST_THREADS", END_TO_END_AT_ONCE);
                 run(command).await
             }
+            Self::Demo => run(xtask(&["demo", "--once"])).await,
+            Self::Cluster => cluster().await,
         }
     }
 }
@@ -97,6 +106,8 @@ impl fmt::Display for Step {
             Self::DocTests => "doc-tests",
             Self::Agent => "agent",
             Self::EndToEnd => "end-to-end",
+            Self::Demo => "demo",
+            Self::Cluster => "cluster",
         })
     }
 }
@@ -111,6 +122,27 @@ fn timed_tests(which: &[&str]) -> Command {
     let mut command = cargo(&["test", "--no-fail-fast"]);
     command.args(TIMED).args(which).args(REPORT_TIME);
     command
+}
+
+fn xtask(arguments: &[&str]) -> Command {
+    let mut command = cargo(&["run", "--quiet", "--package", "xtask", "--"]);
+    command.args(arguments);
+    command
+}
+
+/// Takes a cluster up and down again, unless somebody works on one in this checkout.
+async fn cluster() -> Outcome {
+    if state::is_held().unwrap_or(false) {
+        println!("A cluster is up here and left alone: nothing is tried.");
+        return Outcome::default();
+    }
+    let mut outcome = run(xtask(&["cluster", "up", "--alertmanager"])).await;
+    for command in ["status", "down"] {
+        let next = run(xtask(&["cluster", command])).await;
+        outcome.lines.extend(next.lines);
+        outcome.failure = outcome.failure.or(next.failure);
+    }
+    outcome
 }
 
 async fn agent(nursery: &Nursery, cache: &Cache) -> Outcome {
