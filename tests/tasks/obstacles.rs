@@ -43,7 +43,7 @@ fn a_prompt_that_does_not_render_is_mended_by_an_edit() {
         let table = [
             ("syntax", "!say one\n{{ task.name", "line 2"),
             ("unknown", "!say one\n!say two\n{{ alert.labels.pod }}", "line 3"),
-            ("too-long", endless, "100000 bytes"),
+            ("too-long", endless, "more than 65536 bytes"),
         ];
         for (name, prompt, part) in table {
             let task: MaintenanceTask = space.task(name, prompt).await?;
