@@ -1,6 +1,6 @@
 //! What the runner in an agent's pod says: events while it works, the result in two forms, exit codes, redaction.
 //!
-//! The runner writes these, the controller, the console and the command line read them. Nothing here does I/O.
+//! The runner writes these; the controller reads them, and whoever shows a run. Nothing here does I/O.
 
 mod cut;
 mod event;
