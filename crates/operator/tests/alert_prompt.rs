@@ -13,7 +13,7 @@ fn settings() -> Settings {
         runner_image: String::new(),
         max_concurrent: 1,
         pod_start_timeout_seconds: 1,
-        alert_prompt: include_str!("../../core/prompts/alert.md").to_owned(),
+        alert_prompt: prompt::DEFAULT_ALERT.to_owned(),
     }
 }
 

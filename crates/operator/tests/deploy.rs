@@ -14,8 +14,8 @@ use serde_json::Value;
 
 /// Every call of the webhook and the controller, by who makes it.
 const CALLS: &[(&str, &str, &[&str])] = &[
-    // webhook: newest task of a key, create; controller: watch, successors
-    ("punching-fist.io", "alerttasks", &["get", "list", "watch", "create"]),
+    // webhook: newest task of a key, by label and by name; controller: watch
+    ("punching-fist.io", "alerttasks", &["get", "list", "watch"]),
     // controller: watch
     ("punching-fist.io", "maintenancetasks", &["get", "list", "watch"]),
     // webhook and controller: server-side apply
@@ -143,6 +143,14 @@ fn of_its_own_namespace_the_operator_needs_its_lease_alone() {
     assert_eq!(unnamed.collect::<Vec<_>>(), ["create"]);
 }
 
+#[test]
+fn the_operator_makes_tasks_where_the_route_does_and_nowhere_else() {
+    let role: Role = named("Role", "punching-fist-tasks");
+    assert_eq!(role.metadata.namespace.as_deref(), config()["defaultRoute"]["namespace"].as_str());
+    let tasks = ("punching-fist.io".to_owned(), "alerttasks".to_owned());
+    assert_eq!(granted(&role.rules.unwrap()), BTreeMap::from([(tasks, ["create".to_owned()].into())]));
+}
+
 fn pod() -> PodTemplateSpec {
     named::<Deployment>("Deployment", "punching-fist").spec.unwrap().template
 }
@@ -160,7 +168,7 @@ fn bindings_lead_from_the_pods_account_to_the_roles() {
         .filter(|document| document["kind"].as_str().unwrap().ends_with("Binding"))
         .filter(|document| document["subjects"][0]["name"] == account.as_str())
         .collect();
-    assert_eq!(bindings.len(), 2, "cluster-wide, and the Lease");
+    assert_eq!(bindings.len(), 3, "cluster-wide, the Lease, and tasks for alerts");
     for binding in bindings {
         assert_eq!(binding["roleRef"]["name"], binding["metadata"]["name"]);
         assert_eq!(binding["subjects"][0]["namespace"], "punching-fist");

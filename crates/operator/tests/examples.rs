@@ -71,7 +71,7 @@ fn every_prompt_renders() {
         runner_image: "runner".to_owned(),
         max_concurrent: 1,
         pod_start_timeout_seconds: 1,
-        alert_prompt: include_str!("../../core/prompts/alert.md").to_owned(),
+        alert_prompt: prompt::DEFAULT_ALERT.to_owned(),
     };
     for (file, mut task) in tasks() {
         task["metadata"]["namespace"] = json!("default");

@@ -4,20 +4,25 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use punching_fist_api::{EnvVar, TaskSpec};
+use punching_fist_api::{EnvVar, KeySelector, TaskSpec};
 use punching_fist_core::profile::{AgentProfile, Settings};
+use punching_fist_core::prompt;
 use punching_fist_core::route::{self, Matcher, Route};
 use punching_fist_webhook::Authentication;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::file::{self, File, HttpConfig};
-use super::{Config, Problem, Problems, limits, locate};
+use super::{Config, Problem, Problems, forms, limits, locate};
 
-/// What the agent is told of an alert, if neither its task nor the configuration says anything.
-const DEFAULT_ALERT_PROMPT: &str = include_str!("../../../core/prompts/alert.md");
 /// Longest prompt that a task can carry, in characters.
 const MAX_PROMPT: usize = 32_768;
+/// Longest wait for a pod, in seconds: a day, as for the work itself.
+const MAX_POD_START: i64 = 86_400;
+/// Highest user that Linux and the API server know.
+const MAX_USER: i64 = 2_147_483_647;
 /// Environment variables that the operator itself sets for the agent.
-const RESERVED: [&str; 3] = ["LLM_API_KEY", "LLM_BASE_URL", "LLM_MODEL"];
+const RESERVED: [&str; 4] = ["HOME", "LLM_API_KEY", "LLM_BASE_URL", "LLM_MODEL"];
 
 /// The configuration that `file` stands for. `text` is what it was read from, `folder` is where relative paths start.
 pub fn check(file: File, text: &str, folder: &Path) -> Result<Config, Problems> {
@@ -59,6 +64,13 @@ impl Check<'_> {
 
     fn require(&mut self, holds: bool, path: &str, message: impl std::fmt::Display) {
         if !holds {
+            self.refuse(path, message);
+        }
+    }
+
+    /// `wrong` is what is wrong with the value there, if anything is.
+    fn form(&mut self, wrong: Option<String>, path: &str) {
+        if let Some(message) = wrong {
             self.refuse(path, message);
         }
     }
@@ -109,26 +121,24 @@ impl Check<'_> {
     /// The route; none if a matcher of it can't be read.
     fn route(&mut self, file: &File) -> Option<Route> {
         let written = &file.default_route;
-        self.require(
-            is_dns_label(&written.namespace),
-            "defaultRoute.namespace",
-            not_a_label(&written.namespace),
-        );
+        self.form(forms::label(&written.namespace), "defaultRoute.namespace");
         for (index, matcher) in written.matchers.iter().enumerate() {
             if let Err(error) = Matcher::parse(matcher) {
                 self.refuse(&format!("defaultRoute.match[{index}]"), error);
             }
         }
         let spec = written.clone().into_spec();
-        for (path, message) in limits::refused("defaultRoute", &spec) {
-            self.refuse(&path, message);
-        }
+        self.schema("defaultRoute", &spec);
         self.route_template(&spec.template, file);
         Route::new(&written.namespace, route::DEFAULT, spec).ok()
     }
 
     fn route_template(&mut self, template: &TaskSpec, file: &File) {
         self.environment("defaultRoute.template.agent", &template.agent.env);
+        let image = template.agent.image.as_deref().and_then(forms::word);
+        self.form(image, "defaultRoute.template.agent.image");
+        let account = template.service_account_name.as_deref().and_then(forms::object_name);
+        self.form(account, "defaultRoute.template.serviceAccountName");
         if let Some(prompt) = &template.prompt {
             self.template("defaultRoute.template.prompt", prompt);
         }
@@ -146,47 +156,70 @@ impl Check<'_> {
     }
 
     fn agent(&mut self, name: &str, profile: &AgentProfile) {
-        let path = format!("agents.{name}");
-        self.require(is_dns_label(name), &path, not_a_label(name));
-        self.require(!profile.image.is_empty(), &format!("{path}.image"), "must not be empty");
-        self.require(!profile.model.is_empty(), &format!("{path}.model"), "must not be empty");
-        let is_url = |url: &String| url.starts_with("https://") || url.starts_with("http://");
-        let message = "must start with https:// or http://";
-        self.require(profile.base_url.as_ref().is_none_or(is_url), &format!("{path}.baseURL"), message);
-        let iterations = 1..=1000;
+        let path = &format!("agents.{name}");
+        self.form(forms::label(name), path);
+        self.form(forms::word(&profile.image), &format!("{path}.image"));
+        self.form(forms::word(&profile.model), &format!("{path}.model"));
+        self.form(profile.base_url.as_deref().and_then(forms::base_url), &format!("{path}.baseURL"));
+        self.key(&format!("{path}.apiKey"), &profile.api_key);
+        self.form(forms::object_name(&profile.service_account_name), &format!("{path}.serviceAccountName"));
         let message = "must be from 1 to 1000";
-        self.require(iterations.contains(&profile.max_iterations), &format!("{path}.maxIterations"), message);
+        let fits = (1..=1000).contains(&profile.max_iterations);
+        self.require(fits, &format!("{path}.maxIterations"), message);
         self.require(profile.max_concurrent > 0, &format!("{path}.maxConcurrent"), "must be at least 1");
-        let message = "must not be 0: agents don't run as root";
-        self.require(profile.run_as_user > 0, &format!("{path}.runAsUser"), message);
-        for (path, message) in limits::refused(&format!("{path}.resources"), &profile.resources) {
-            self.refuse(&path, message);
-        }
-        self.environment(&path, &profile.env);
+        let message = "must not be 0, as agents don't run as root, nor more than 2147483647";
+        self.require((1..=MAX_USER).contains(&profile.run_as_user), &format!("{path}.runAsUser"), message);
+        self.schema(&format!("{path}.resources"), &profile.resources);
+        self.schema(&format!("{path}.env"), &profile.env);
+        self.environment(path, &profile.env);
     }
 
-    /// What the API server's rules for an environment variable say, beyond its schema.
+    /// What the API server's schema for such a value says.
+    fn schema<T: JsonSchema + Serialize>(&mut self, path: &str, value: &T) {
+        for (path, message) in limits::refused(path, value) {
+            self.refuse(&path, message);
+        }
+    }
+
+    /// What the API server's rules for environment variables say, beyond their schema.
     fn environment(&mut self, path: &str, env: &[EnvVar]) {
         for (index, variable) in env.iter().enumerate() {
             let path = format!("{path}.env[{index}]");
             let name = &variable.name;
             let is_reserved = RESERVED.contains(&name.as_str()) || name.starts_with("PUNCHING_FIST_");
             self.require(!is_reserved, &path, format!("`{name}` is set by the operator itself"));
+            let is_first = env[..index].iter().all(|other| other.name != *name);
+            self.require(is_first, &path, format!("`{name}` is there twice"));
             let is_one = variable.value.is_none() || variable.value_from.is_none();
             self.require(is_one, &path, "value and valueFrom exclude each other");
+            let Some(from) = &variable.value_from else { continue };
+            match (&from.secret_key_ref, &from.config_map_key_ref) {
+                (Some(key), None) => self.key(&format!("{path}.valueFrom.secretKeyRef"), key),
+                (None, Some(key)) => self.key(&format!("{path}.valueFrom.configMapKeyRef"), key),
+                _ => self.refuse(
+                    &format!("{path}.valueFrom"),
+                    "set secretKeyRef or configMapKeyRef, and not both",
+                ),
+            }
         }
+    }
+
+    fn key(&mut self, path: &str, selector: &KeySelector) {
+        self.form(forms::object_name(&selector.name), &format!("{path}.name"));
+        self.form(forms::data_key(&selector.key), &format!("{path}.key"));
     }
 
     fn limits(&mut self, file: &File) {
         self.require(file.limits.max_concurrent > 0, "limits.maxConcurrent", "must be at least 1");
-        let message = "must be at least 1";
-        self.require(file.limits.pod_start_timeout_seconds > 0, "limits.podStartTimeoutSeconds", message);
-        self.require(!file.runner.image.is_empty(), "runner.image", "must not be empty");
+        let wait = file.limits.pod_start_timeout_seconds;
+        let message = format!("is {wait}, must be from 1 to {MAX_POD_START}");
+        self.require((1..=MAX_POD_START).contains(&wait), "limits.podStartTimeoutSeconds", message);
+        self.form(forms::word(&file.runner.image), "runner.image");
     }
 
     fn alert_prompt(&mut self, prompts: &file::Prompts, folder: &Path) -> String {
         let (path, prompt) = match (&prompts.alert, &prompts.alert_file) {
-            (None, None) => return DEFAULT_ALERT_PROMPT.to_owned(),
+            (None, None) => return prompt::DEFAULT_ALERT.to_owned(),
             (Some(_), Some(_)) => ("prompts", Err("alert and alertFile exclude each other".to_owned())),
             (Some(prompt), None) => ("prompts.alert", Ok(prompt.clone())),
             (None, Some(file)) => ("prompts.alertFile", read_prompt(&folder.join(file))),
@@ -214,18 +247,4 @@ impl Check<'_> {
 
 fn read_prompt(path: &Path) -> Result<String, String> {
     std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
-}
-
-/// Whether `name` can be a namespace, and a label's value: RFC 1123, at most 63 characters.
-fn is_dns_label(name: &str) -> bool {
-    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let bytes = name.as_bytes();
-    (1..=63).contains(&bytes.len())
-        && bytes.iter().all(|byte| is_plain(*byte) || *byte == b'-')
-        && is_plain(bytes[0])
-        && is_plain(bytes[bytes.len() - 1])
-}
-
-fn not_a_label(name: &str) -> String {
-    format!("`{name}` must be lower case letters, digits and dashes, at most 63 of them")
 }

@@ -7,6 +7,10 @@ use schemars::generate::SchemaSettings;
 use serde::Serialize;
 use serde_json::Value;
 
+/// What a quantity looks like.
+pub const QUANTITY: &str =
+    "write a number that isn't negative, with a unit if need be, as in 2, 0.5, 500m, 512Mi or 1Gi";
+
 /// What of `value` its schema refuses: the place below `path`, and what would be right.
 pub fn refused<T: JsonSchema + Serialize>(path: &str, value: &T) -> Vec<(String, String)> {
     let mut settings = SchemaSettings::openapi3();
@@ -68,5 +72,11 @@ fn out_of_range(schema: &Value, number: f64) -> Option<String> {
 fn mismatch(schema: &Value, text: &str) -> Option<String> {
     let pattern = schema["pattern"].as_str()?;
     let matches = Regex::new(pattern).is_ok_and(|regex| regex.is_match(text));
-    (!matches).then(|| format!("`{text}` does not match {pattern}"))
+    (!matches).then(|| {
+        if schema["x-kubernetes-int-or-string"] == true {
+            format!("`{text}` is no quantity; {QUANTITY}")
+        } else {
+            format!("`{text}` does not match {pattern}")
+        }
+    })
 }

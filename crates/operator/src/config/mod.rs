@@ -2,6 +2,7 @@
 
 mod check;
 mod file;
+mod forms;
 mod limits;
 mod locate;
 mod read;

@@ -4,6 +4,7 @@ use serde::de::DeserializeOwned;
 use serde_ignored::Path;
 use serde_yaml::{Deserializer, Value};
 
+use super::limits::QUANTITY;
 use super::locate::{Step, line_of};
 use super::{Problem, Problems};
 
@@ -12,6 +13,13 @@ pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, Problems> {
     // A map silently keeps the last of two equal keys; a `Value` refuses them.
     let document: Value = serde_yaml::from_str(text).map_err(|error| vec![from_yaml(&error)])?;
     let text = if document.is_null() { "{}" } else { text };
+    // serde can only say that neither a text nor a number stands there, and not where.
+    let mut wrong = Vec::new();
+    no_quantities(&document, &[], &mut wrong);
+    if !wrong.is_empty() {
+        let message = format!("is no quantity; {QUANTITY}");
+        return Err(wrong.iter().map(|path| Problem::at(text, path, &message)).collect());
+    }
 
     let mut unknown = Vec::new();
     let read = serde_ignored::deserialize(Deserializer::from_str(text), |path| unknown.push(steps(&path)))
@@ -20,6 +28,27 @@ pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, Problems> {
         return Ok(read);
     }
     Err(unknown.iter().map(|path| Problem::at(text, path, "unknown key")).collect())
+}
+
+/// Where an amount of a resource is neither a text nor a number.
+fn no_quantities(value: &Value, path: &[Step], found: &mut Vec<Vec<Step>>) {
+    let Value::Mapping(fields) = value else { return };
+    let is_amount = match path {
+        [.., Step::Key(resources), Step::Key(bound)] => {
+            resources == "resources" && ["limits", "requests"].contains(&bound.as_str())
+        }
+        _ => false,
+    };
+    for (key, value) in fields {
+        let Some(key) = key.as_str() else { continue };
+        let path = [path, &[Step::Key(key.to_owned())]].concat();
+        let is_one = value.is_string() || value.as_f64().is_some_and(f64::is_finite);
+        if is_amount && !is_one {
+            found.push(path);
+        } else {
+            no_quantities(value, &path, found);
+        }
+    }
 }
 
 /// What the parser says, with its position taken out of the words and put in front.

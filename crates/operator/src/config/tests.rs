@@ -147,7 +147,7 @@ fn what_cannot_work_is_refused_with_what_would() {
         ("limits: {maxConcurrent: 0}", "config.yaml:1: limits.maxConcurrent: must be at least 1"),
         (
             "limits: {podStartTimeoutSeconds: 0}",
-            "config.yaml:1: limits.podStartTimeoutSeconds: must be at least 1",
+            "config.yaml:1: limits.podStartTimeoutSeconds: is 0, must be from 1 to 86400",
         ),
         (
             "listen: {webhook: '0.0.0.0:8081'}",
@@ -163,7 +163,7 @@ fn what_cannot_work_is_refused_with_what_would() {
         ("agents: {openhands: {image: i, model: ''}}", "agents.openhands.model: must not be empty"),
         (
             "agents: {openhands: {image: i, model: m, baseURL: model:80}}",
-            "openhands.baseURL: must start with https:// or",
+            "openhands.baseURL: `model:80` must start with https:// or",
         ),
         (
             "agents: {openhands: {image: i, model: m, maxIterations: 0}}",
@@ -176,7 +176,7 @@ fn what_cannot_work_is_refused_with_what_would() {
         ("agents: {openhands: {image: i, model: m, runAsUser: 0}}", "openhands.runAsUser: must not be 0"),
         (
             "agents: {openhands: {image: i, model: m, resources: {limits: {memory: 2 GB}}}}",
-            "agents.openhands.resources.limits.memory: `2 GB` does not match",
+            "agents.openhands.resources.limits.memory: `2 GB` is no quantity; write a number",
         ),
         (
             "agents: {openhands: {image: i, model: m, env: [{name: LLM_API_KEY, value: x}]}}",
@@ -215,9 +215,96 @@ fn what_cannot_work_is_refused_with_what_would() {
         ),
         (long.as_str(), "prompts.alert: has 32769 characters, at most 32768 are allowed"),
     ];
+    assert_refusals(&cases);
+}
+
+#[test]
+fn what_would_fail_every_job_is_refused() {
+    assert_refusals(&[
+        (
+            "limits: {podStartTimeoutSeconds: 86401}",
+            "limits.podStartTimeoutSeconds: is 86401, must be from 1 to 86400",
+        ),
+        ("runner: {image: ' '}", "runner.image: ` ` must not have spaces in it"),
+        (
+            "defaultRoute: {template: {agent: {image: 'a b'}}}",
+            "defaultRoute.template.agent.image: `a b` must not have",
+        ),
+        (
+            "defaultRoute: {template: {serviceAccountName: A}}",
+            "defaultRoute.template.serviceAccountName: `A` must be the name",
+        ),
+        (
+            "defaultRoute: {template: {resources: {requests: {cpu: -1}}}}",
+            "template.resources.requests.cpu: `-1` is no quantity; write a number",
+        ),
+        (
+            "defaultRoute: {template: {agent: {env: [{name: HOME, value: x}]}}}",
+            "defaultRoute.template.agent.env[0]: `HOME` is set by the operator itself",
+        ),
+        (
+            "defaultRoute: {template: {agent: {env: [{name: A}, {name: A}]}}}",
+            "defaultRoute.template.agent.env[1]: `A` is there twice",
+        ),
+        (
+            "agents: {openhands: {image: i, model: m, env: [{name: '1 a'}]}}",
+            "agents.openhands.env[0].name: `1 a` does not match",
+        ),
+        (
+            "agents: {openhands: {image: i, model: m, env: [{name: A, valueFrom: {}}]}}",
+            "agents.openhands.env[0].valueFrom: set secretKeyRef or configMapKeyRef",
+        ),
+        (
+            "agents: {openhands: {image: i, model: m, env: [{name: A, valueFrom: {secretKeyRef: {name: B, key: k}}}]}}",
+            "agents.openhands.env[0].valueFrom.secretKeyRef.name: `B` must be the name",
+        ),
+        (
+            "agents: {openhands: {image: i, model: m, apiKey: {name: Keys, key: k}}}",
+            "agents.openhands.apiKey.name: `Keys` must be the name",
+        ),
+        (
+            "agents: {openhands: {image: i, model: m, apiKey: {name: keys, key: ''}}}",
+            "agents.openhands.apiKey.key: `` must be letters",
+        ),
+        (
+            "agents: {openhands: {image: i, model: m, serviceAccountName: ''}}",
+            "agents.openhands.serviceAccountName: `` must be the name",
+        ),
+        (
+            "agents: {openhands: {image: i, model: m, baseURL: 'http://'}}",
+            "agents.openhands.baseURL: `http://` must start with https:// or http:// and a host",
+        ),
+        (
+            "agents: {openhands: {image: i, model: m, runAsUser: 2147483648}}",
+            "agents.openhands.runAsUser: must not be 0",
+        ),
+    ]);
+}
+
+fn assert_refusals(cases: &[(&str, &str)]) {
     for (text, expected) in cases {
         let message = refusal(text);
         assert!(message.contains(expected), "{text}\n  gave  {message}\n  wanted {expected}");
+    }
+}
+
+#[test]
+fn a_quantity_may_be_a_number_and_must_be_one() {
+    let with = |cpu: &str| {
+        config(&format!(
+            "receivers: {{prometheus: {{enabled: false}}}}\nagents:\n  openhands:\n    image: i\n    model: m\n    \
+             resources:\n      requests:\n        cpu: {cpu}\n"
+        ))
+    };
+    for cpu in ["0.5", "1", "500m", "'2'"] {
+        with(cpu).unwrap_or_else(|message| panic!("{cpu}: {message}"));
+    }
+    for cpu in ["true", "[1]", "-0.5", "one", ".inf"] {
+        let message = with(cpu).unwrap_err();
+        let (place, example) =
+            ("agents.openhands.resources.requests.cpu: ", "as in 2, 0.5, 500m, 512Mi or 1Gi");
+        assert!(message.starts_with("config.yaml:8: ") && message.contains(place), "{cpu}: {message}");
+        assert!(message.contains("is no quantity") && message.ends_with(example), "{cpu}: {message}");
     }
 }
 
