@@ -13,7 +13,7 @@ use crate::Error;
 const OPERATOR: &str = "punching-fist";
 const RUNNER: &str = "punching-fist-runner";
 /// Measured on four cores.
-const BUILD_ESTIMATE: Duration = Duration::from_secs(120);
+const BUILD_ESTIMATE: Duration = Duration::from_secs(50);
 const REBUILD_ESTIMATE: Duration = Duration::from_secs(20);
 
 /// Our own programs, freshly built.

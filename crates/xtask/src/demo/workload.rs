@@ -162,7 +162,7 @@ fn deployment() -> Value {
                 "metadata": { "labels": labels() },
                 "spec": {
                     "automountServiceAccountToken": false,
-                    "terminationGracePeriodSeconds": 5,
+                    "terminationGracePeriodSeconds": 2,
                     "containers": [{
                         "name": NAME,
                         "image": IMAGE,
