@@ -99,3 +99,45 @@ where
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use kube::Client;
+    use prometheus::proto::MetricFamily;
+    use punching_fist_controller as controller;
+    use punching_fist_core::route::{self, Route};
+    use punching_fist_webhook::{Authentication, Webhook, router};
+
+    use super::*;
+
+    /// Type and labels of a metric, as `docs/metrics.md` writes them.
+    fn told(family: &MetricFamily) -> (String, String) {
+        let labels = family.get_metric()[0].get_label();
+        let labels: Vec<_> = labels.iter().map(|label| format!("`{}`", label.name())).collect();
+        (format!("{:?}", family.get_field_type()).to_lowercase(), labels.join(", "))
+    }
+
+    #[tokio::test]
+    async fn metrics_are_as_their_page_says() {
+        let page = include_str!("../../../docs/metrics.md");
+        let cells = page.lines().map(|line| line.split('|').map(str::trim).collect::<Vec<_>>());
+        let rows: BTreeMap<_, _> = cells
+            .filter(|cells| cells.len() == 6)
+            .map(|cells| (cells[1].trim_matches('`'), (cells[2].to_owned(), cells[3].to_owned())))
+            .collect();
+        let registry = Registry::new();
+        Metrics::new(&registry).unwrap().observe("get", "200", Duration::ZERO);
+        controller::Metrics::register(&registry).unwrap();
+        let client = Client::try_from(kube::Config::new("http://127.0.0.1:1".parse().unwrap())).unwrap();
+        let route = Route::new("agents", route::DEFAULT, route::default_spec()).unwrap();
+        let webhook = Webhook::new(client, route, &registry).unwrap();
+        drop(router(webhook, Authentication::None));
+        let gathered = registry.gather();
+        assert!(gathered.len() > 10, "{}", gathered.len());
+        for family in gathered {
+            assert_eq!(rows.get(family.name()), Some(&told(&family)), "{}", family.name());
+        }
+    }
+}
