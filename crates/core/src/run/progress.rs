@@ -2,7 +2,7 @@
 
 use punching_fist_api::{Phase, Task, reasons};
 
-use super::{Mirror, Observed, Progress, Say, current_phase, live_pod, refusal};
+use super::{Mirror, Observed, Progress, Say, current_phase, ended, live_pod, refusal};
 use crate::phase::JobState;
 use crate::pods::PodState;
 
@@ -43,6 +43,10 @@ fn retrying<K: Task>(seen: &Observed<'_, K>, run: &Mirror) -> Say {
         }
         Some(PodState::Running) => Say::new(reasons::RETRYING, format!("{attempt} works{last}")),
         Some(_) => Say::new(reasons::RETRYING, format!("{attempt} starts{last}")),
+        // The Job hasn't counted it yet.
+        None if ended(seen.pods) > usize::try_from(run.retries).unwrap_or(0) => {
+            Say::new(reasons::RETRYING, format!("{attempt} has ended"))
+        }
         None => Say::new(reasons::RETRYING, format!("{attempt} follows after the back-off{last}")),
     }
 }

@@ -62,6 +62,9 @@ impl Investigation<'_> {
         if meant.is_empty() && !workload.is_empty() {
             return Err(self.finish("Inconclusive", "Medium", format!("There is no pod of {workload} any more: whatever was alerted on is gone, and so is the evidence."), None));
         }
+        if meant.is_empty() {
+            return Err(self.finish("Inconclusive", "Low", "There is no pod to look at.".to_owned(), None));
+        }
         let broken = meant.iter().filter(|pod| pod.is_broken());
         let worst = broken.max_by_key(|pod| pod.restarts).copied();
         let count = meant.len();
