@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use punching_fist_e2e::{Failure, Outcome, kubectl, on_ground};
+use punching_fist_e2e::{Failure, Outcome, kubectl, kubectl_with, on_ground};
 use punching_fist_testkit::{Binaries, Cache, ControlPlane, Nursery, alertmanager, control_plane, wait};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -47,6 +47,59 @@ fn agents_may_read_pods_and_no_secrets() {
                 assert_eq!(answer, expected, "{namespace}: {verb} {what}");
             }
             kubectl(ground, &["get", "secret", "openhands-secrets", "--namespace", namespace]).await?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn the_operator_makes_alert_tasks_in_prepared_namespaces_alone() {
+    on_ground(async |ground| {
+        let operator = "--as=system:serviceaccount:punching-fist:punching-fist";
+        for (verb, namespace, expected) in [
+            ("create", "punching-fist-agents", "yes"),
+            ("create", "shop", "yes"),
+            ("create", "kube-system", "no"),
+            ("create", "punching-fist", "no"),
+            ("get", "kube-system", "yes"),
+            ("delete", "punching-fist-agents", "no"),
+        ] {
+            let question =
+                ["auth", "can-i", verb, "alerttasks.punching-fist.io", operator, "--namespace", namespace];
+            // kubectl fails when the answer is no.
+            let asked = kubectl(ground, &question).await;
+            let answer = asked.map_or_else(|_| "no".to_owned(), |answer| answer.trim().to_owned());
+            assert_eq!(answer, expected, "{verb} in {namespace}");
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn finished_tasks_are_deleted_by_their_phase() {
+    on_ground(async |ground| {
+        for (kind, spec) in [
+            ("AlertTask", json!({ "notification": { "alerts": [{}] } })),
+            ("MaintenanceTask", json!({ "prompt": "Look." })),
+        ] {
+            let resource = format!("{}s", kind.to_lowercase());
+            for (name, phase) in [("done", "Succeeded"), ("going", "Running")] {
+                let task = json!({
+                    "apiVersion": "punching-fist.io/v1alpha1", "kind": kind, "spec": spec,
+                    "metadata": { "name": name, "namespace": "default" },
+                });
+                kubectl_with(ground, &["create", "--filename=-"], &task.to_string()).await?;
+                let patch = json!({ "status": { "phase": phase } }).to_string();
+                let status =
+                    ["patch", &resource, name, "--subresource=status", "--type=merge", "--patch", &patch];
+                kubectl(ground, &status).await?;
+            }
+            // As deploy/README.md has it.
+            let phase = ["--field-selector", "status.phase=Succeeded"];
+            kubectl(ground, &[&["delete", &resource, "--all-namespaces"], &phase[..]].concat()).await?;
+            let left = kubectl(ground, &["get", &resource, "--output=name"]).await?;
+            assert!(left.contains("/going") && !left.contains("/done"), "{left}");
+            kubectl(ground, &["delete", &resource, "going"]).await?;
         }
         Ok(())
     });
