@@ -85,7 +85,7 @@ impl Step {
             Self::DocTests => run(cargo(&["test", "--doc"])).await,
             Self::Agent => agent(nursery, cache).await,
             Self::EndToEnd => {
-                let mut command = timed_tests(&["--package", "punching-fist-e2e"]);
+                let mut command = timed_tests(&["--package", "punching-fist-e2e", "--tests"]);
                 command.env("RUST_TEST_THREADS", END_TO_END_AT_ONCE);
                 run(command).await
             }
