@@ -1,10 +1,38 @@
 //! Two replicas: one leads, the other takes over when it goes, and a run under way does not notice.
 
+use std::time::Duration;
+
 use nix::sys::signal::Signal;
 use punching_fist_api::{AlertTask, MaintenanceTask, Phase};
 use serde_json::json;
 
 use crate::{alone, settings};
+
+const ROUNDS: usize = 5;
+const CROWD: usize = 6;
+/// How long a leader may take to go that has nothing but passes under way.
+const TO_STOP: Duration = Duration::from_secs(10);
+
+#[test]
+fn whoever_leads_next_knows_of_all_who_wait_and_stops_when_it_is_told() {
+    alone("crowd", async |space| {
+        let mut operator = space.world().replicas()[0].operator().await;
+        for round in 0..ROUNDS {
+            operator.process_mut().signal(Signal::SIGTERM);
+            let ended = tokio::time::timeout(TO_STOP, operator.process_mut().wait()).await;
+            assert!(ended.map_err(|_| "it doesn't stop")??.success(), "round {round}");
+            // Each of them has its pass as soon as the caches are filled, and not before.
+            for number in 0..CROWD {
+                let name = format!("mt-{round}-{number}");
+                space.task::<MaintenanceTask>(&name, "!verdict Diagnosed done").await?;
+            }
+            operator.restart().await?;
+            let wait = ["wait", "--for=condition=Complete", "--timeout=60s", "mt", "--all"];
+            space.kubectl(&wait).await?;
+        }
+        Ok(())
+    });
+}
 
 #[test]
 fn the_next_leader_goes_on_where_the_last_one_stopped() {
@@ -35,7 +63,9 @@ fn the_next_leader_goes_on_where_the_last_one_stopped() {
         space.signal("alert").await?;
         space.phase::<MaintenanceTask>("second", Phase::Succeeded).await?;
         assert_eq!(next.trespasses().await?, [""; 0]);
-        assert!(next.stop().await?.success());
+        let log = next.log_path().to_owned();
+        let ended = next.stop().await?;
+        assert!(ended.success(), "{ended}: {}", std::fs::read_to_string(log)?);
         first.restart().await?;
         Ok(())
     });

@@ -1,7 +1,7 @@
 //! A replica of the operator as tests use it: its webhook, its metrics, its log.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
 use http::{HeaderMap, Request};
@@ -116,6 +116,11 @@ impl Replica {
     /// There is no answer.
     pub async fn metrics(&self) -> Result<String, Failure> {
         Ok(loopback::get(self.probes, "/metrics").await?)
+    }
+
+    /// Where it logs to.
+    pub fn log_path(&self) -> &Path {
+        &self.log
     }
 
     /// The end of its log.

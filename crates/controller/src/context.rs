@@ -12,6 +12,7 @@ use punching_fist_core::profile::Settings;
 
 use crate::Metrics;
 use crate::backoff::Backoff;
+use crate::gate::Gate;
 use crate::ledger::Ledger;
 use crate::queue::Queue;
 
@@ -21,6 +22,8 @@ pub(crate) struct Context {
     /// The operator's own namespace.
     pub(crate) namespace: String,
     pub(crate) settings: Arc<Settings>,
+    /// Open when every cache has been filled once.
+    pub(crate) filled: Gate,
     /// The Jobs of this kind's tasks.
     pub(crate) jobs: Store<Job>,
     /// The pods of this kind's tasks.

@@ -9,6 +9,7 @@ mod context;
 mod error;
 mod events;
 mod fleet;
+mod gate;
 mod jobs;
 mod ledger;
 mod metrics;

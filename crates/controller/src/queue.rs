@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::channel::mpsc::UnboundedSender;
-use futures::future;
 use kube::runtime::reflector::ObjectRef;
 use punching_fist_api::{AlertTask, MaintenanceTask};
 use punching_fist_core::admission;
@@ -18,6 +17,7 @@ use tokio::time::Instant;
 
 use crate::Metrics;
 use crate::fleet::{Fleet, Snapshot, TaskRef};
+use crate::gate::Gate;
 
 /// Changes come in bursts; so long the loop lets them gather.
 const GATHER: Duration = Duration::from_millis(25);
@@ -59,10 +59,15 @@ impl Queue {
     }
 
     /// The loop. It ends only with the future.
-    pub(crate) async fn run(self, fleet: Fleet, settings: Arc<Settings>, metrics: Metrics, wake: Wake) {
-        if fleet.wait_until_ready().await.is_err() {
-            future::pending::<()>().await; // The watches are gone: the controllers end, and this with them.
-        }
+    pub(crate) async fn run(
+        self,
+        fleet: Fleet,
+        filled: Gate,
+        settings: Arc<Settings>,
+        metrics: Metrics,
+        wake: Wake,
+    ) {
+        filled.pass().await;
         let mut swept = Instant::now();
         loop {
             if swept.elapsed() >= SWEEP {

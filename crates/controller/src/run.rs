@@ -19,6 +19,7 @@ use punching_fist_core::profile::Settings;
 use crate::backoff::Backoff;
 use crate::context::Context;
 use crate::fleet::Fleet;
+use crate::gate::Gate;
 use crate::ledger::Ledger;
 use crate::pass::Pass;
 use crate::queue::{Queue, Wake};
@@ -61,7 +62,7 @@ pub(crate) async fn run_by(
     stop: impl Future<Output = ()> + Send + 'static,
 ) {
     let stop = future::FutureExt::shared(stop);
-    let queue = Queue::default();
+    let (queue, filled) = (Queue::default(), Gate::closed());
     let (alerts, alert_events) = watch::tasks::<AlertTask>(&client);
     let (maintenance, maintenance_events) = watch::tasks::<MaintenanceTask>(&client);
     let (alert_jobs, alert_job_events) = watch::jobs::<AlertTask>(&client);
@@ -83,6 +84,7 @@ pub(crate) async fn run_by(
             client: client.clone(),
             namespace: replica.namespace.clone(),
             settings: settings.clone(),
+            filled: filled.clone(),
             jobs: jobs.clone(),
             pods: pods.clone(),
             alerts: fleet.alerts.clone(),
@@ -106,19 +108,30 @@ pub(crate) async fn run_by(
         of_maintenance,
         stop.clone(),
     );
-    let too_soon = stopped_too_soon(fleet.clone(), stop);
-    let admission = queue.run(fleet, settings, metrics, wake);
+    let too_soon = stopped_too_soon(filled.clone(), stop);
+    let filling = fill(fleet.clone(), filled.clone());
+    let admission = queue.run(fleet, filled, settings, metrics, wake);
     tokio::select! {
         () = async { future::join(alerts, maintenance).await; } => {}
         () = admission => {}
         () = too_soon => {}
+        () = filling => {}
     }
+}
+
+/// Opens the gate when the caches are full. Nobody else but kube's controllers, in this same task, waits on the stores.
+async fn fill(fleet: Fleet, filled: Gate) {
+    if fleet.wait_until_ready().await.is_ok() {
+        filled.open();
+    }
+    // Without the watches the controllers end, and this with them.
+    future::pending::<()>().await;
 }
 
 /// Done when it is told to stop before the caches are full: no pass has begun, and kube's Controller would then wait for
 /// its store for ever.
-async fn stopped_too_soon(fleet: Fleet, stop: impl Future<Output = ()>) {
-    let (stop, full) = (std::pin::pin!(stop), std::pin::pin!(fleet.wait_until_ready()));
+async fn stopped_too_soon(filled: Gate, stop: impl Future<Output = ()>) {
+    let (stop, full) = (std::pin::pin!(stop), std::pin::pin!(filled.pass()));
     if let Either::Right(_) = future::select(stop, full).await {
         future::pending::<()>().await;
     }
@@ -160,10 +173,7 @@ async fn control<K: Task>(
 
 pub(crate) async fn reconcile<K: Task>(task: Arc<K>, context: Arc<Context>) -> Result<Action, Error> {
     let _measured = context.metrics.pass(K::KIND);
-    if context.jobs.wait_until_ready().await.is_err() {
-        return Ok(Action::await_change()); // The watch is gone, and so is this controller.
-    }
-    context.pods.wait_until_ready().await;
+    context.filled.pass().await;
     let pass = Pass::new(&*task, &context)?;
     let action = match tokio::time::timeout(PASS_LIMIT, pass.run()).await {
         Ok(action) => action?,

@@ -23,6 +23,7 @@ use super::objects::{self, NS, Object};
 use crate::backoff::Backoff;
 use crate::context::Context;
 use crate::fleet::Fleet;
+use crate::gate::Gate;
 use crate::ledger::Ledger;
 use crate::queue::{Queue, Wake};
 use crate::{Error, Metrics, run};
@@ -207,6 +208,7 @@ fn context(kind: TaskKind, api: &RecordingApi, fleet: &Fleet, queue: &Queue, met
         client: api.client(),
         namespace: "punching-fist".to_owned(),
         settings: Arc::new(objects::settings()),
+        filled: open(),
         jobs: jobs.clone(),
         pods: pods.clone(),
         alerts: fleet.alerts.clone(),
@@ -217,6 +219,12 @@ fn context(kind: TaskKind, api: &RecordingApi, fleet: &Fleet, queue: &Queue, met
         clock: clock::now,
         started: clock::now(),
     }
+}
+
+fn open() -> Gate {
+    let gate = Gate::closed();
+    gate.open();
+    gate
 }
 
 fn reader<K>(writer: &Writer<K>) -> reflector::Store<K>
