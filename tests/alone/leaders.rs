@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::{alone, settings};
 
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 2;
 const CROWD: usize = 6;
 /// How long a leader may take to go that has nothing but passes under way.
 const TO_STOP: Duration = Duration::from_secs(10);

@@ -187,3 +187,26 @@ async fn a_controller_that_is_told_to_stop_ends_the_pass_under_way() {
     live.stop().await;
     assert_ne!(reason(&api, "mt"), "", "what was begun is done");
 }
+
+#[tokio::test(start_paused = true)]
+async fn every_pass_that_waits_for_a_late_cache_goes_on() {
+    let api = live::api();
+    let names: Vec<String> = (0..5).map(|number| format!("mt-{number}")).collect();
+    for name in &names {
+        maintenance(&api, name);
+    }
+    // The tasks are known long before their Jobs: all passes have begun by then, each in a task of its own.
+    api.inject("list", "jobs", Fault::Slow(Duration::from_secs(5)), Times::Always);
+    let live = Live::start(api.client());
+    let since = Instant::now();
+    until("two have their Jobs, and the others know that they wait", || {
+        let mut reasons: Vec<String> = names.iter().map(|name| reason(&api, name)).collect();
+        reasons.sort();
+        reasons == ["Queued", "Queued", "Queued", "Starting", "Starting"]
+    })
+    .await;
+    assert!(since.elapsed() < SEEN_WITHIN, "{:?}", since.elapsed());
+    let since = Instant::now();
+    live.stop().await;
+    assert!(since.elapsed() < Duration::from_secs(1), "{:?}", since.elapsed());
+}
