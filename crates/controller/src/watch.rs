@@ -140,3 +140,36 @@ where
     let objects: HashMap<_, _> = before.into_iter().chain(now).map(|object| (object.uid(), object)).collect();
     objects.into_values().map(|object| Ok(Arc::unwrap_or_clone(object))).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use serde_json::json;
+
+    use super::*;
+
+    fn named(name: &str) -> ConfigMap {
+        serde_json::from_value(json!({"metadata": {"name": name, "namespace": "n", "uid": name}})).unwrap()
+    }
+
+    /// What is told of these events, in any order.
+    async fn told(events: Vec<Event<ConfigMap>>) -> Vec<String> {
+        let (store, writer) = reflector::store();
+        let events = stream::iter(events.into_iter().map(Ok)).reflect(writer);
+        let touched = touched(store, events).map(|object| object.unwrap().name_any());
+        let mut touched: Vec<_> = touched.collect().await;
+        touched.sort();
+        touched
+    }
+
+    #[tokio::test]
+    async fn a_new_list_tells_what_it_holds_and_what_it_lost() {
+        let (lost, kept, new) = (named("lost"), named("kept"), named("new"));
+        let first = [Event::Init, Event::InitApply(lost), Event::InitApply(kept.clone()), Event::InitDone];
+        assert_eq!(told(first.to_vec()).await, ["kept", "lost"]);
+        let second = [Event::Init, Event::InitApply(kept), Event::InitApply(new.clone()), Event::InitDone];
+        let both = [first.to_vec(), second.to_vec()].concat();
+        assert_eq!(told(both).await, ["kept", "kept", "lost", "lost", "new"]);
+        assert_eq!(told(vec![Event::Apply(new.clone()), Event::Delete(new)]).await, ["new", "new"]);
+    }
+}

@@ -37,6 +37,28 @@ async fn a_service_account_that_is_missing_is_waited_for_without_a_slot() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_slot_that_cannot_be_used_is_given_back_at_once() {
+    let mut ground = Ground::new();
+    ground.api.remove::<ServiceAccount>(NS, "punching-fist-agent");
+    let task = maintenance(&ground.api, "mt");
+    ground.admit();
+    assert!(ground.has_slot(&task));
+    ground.pass::<MaintenanceTask>("mt").await.unwrap();
+    assert!(!ground.has_slot(&task));
+}
+
+#[tokio::test(start_paused = true)]
+async fn slots_are_counted_although_no_cache_shows_them_yet() {
+    let mut ground = Ground::new();
+    let tasks = ["a", "b", "c"].map(|name| maintenance(&ground.api, name));
+    for _ in 0..3 {
+        ground.admit();
+    }
+    let granted = tasks.iter().filter(|task| ground.has_slot(*task)).count();
+    assert_eq!(granted, 2, "the profile's limit");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_its_user_has_to_mend_is_said_and_an_edit_mends_it() {
     let long = "{% for i in range(9000) %}0123456789{% endfor %}";
     let rows: [(Value, &str, &str, Mend); 3] = [

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use punching_fist_api::{AlertTask, MaintenanceTask, Phase, names};
 use punching_fist_core::profile::Settings;
-use punching_fist_testkit::recording::RecordingApi;
+use punching_fist_testkit::recording::{Fault, RecordingApi, Times};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -146,6 +146,20 @@ async fn a_deleted_task_gives_its_slot_to_the_next_when_its_pod_has_ended() {
     until("the second has its Job", || !api.all::<Job>().is_empty()).await;
     assert!(since.elapsed() < Duration::from_secs(5), "{:?}", since.elapsed());
     live.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_admitted_before_every_cache_is_full() {
+    for late in ["alerttasks", "maintenancetasks", "jobs", "pods"] {
+        let api = live::api();
+        maintenance(&api, "mt");
+        api.inject("list", late, Fault::Slow(Duration::from_secs(40)), Times::Always);
+        let live = Live::start(api.client());
+        tokio::time::sleep(Duration::from_secs(35)).await;
+        assert!(api.all::<Job>().is_empty(), "{late} may hold every slot");
+        until("its Job is made", || !api.all::<Job>().is_empty()).await;
+        live.stop().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -92,6 +92,19 @@ async fn a_job_of_that_name_that_is_not_ours_stalls_the_task_and_is_never_touche
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_cancel_before_the_job_was_made_leaves_a_foreign_one_alone() {
+    let mut ground = Ground::new();
+    let task = maintenance(&ground.api, "mt");
+    ground.admit();
+    ground.pass::<MaintenanceTask>("mt").await.unwrap();
+    ground.api.seed(&foreign(&task, "somebody-else"));
+    edit::<MaintenanceTask>(&ground.api, "mt", |task| task.spec.cancel = true);
+    ground.drive::<MaintenanceTask>("mt").await;
+    assert_eq!(reason(&ground), "Cancelled");
+    assert!(ground.api.calls_of("delete", "jobs").is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refusal_takes_the_admission_back_rests_and_goes_on_when_it_is_healed() {
     for code in [400, 403, 404, 422] {
         let mut ground = Ground::new();
