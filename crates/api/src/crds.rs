@@ -49,3 +49,30 @@ fn tidy(schema: &mut JSONSchemaProps) {
         tidy(values);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::names;
+
+    #[test]
+    fn every_kind_is_in_our_group_and_category_and_has_a_status_at_once() {
+        for crd in crds() {
+            let (spec, kind) = (&crd.spec, crd.spec.names.kind.as_str());
+            assert_eq!(
+                (spec.group.as_str(), spec.versions[0].name.as_str()),
+                (names::GROUP, names::VERSION),
+                "{kind}"
+            );
+            assert_eq!(
+                spec.names.categories.as_deref(),
+                Some([names::CATEGORY.to_owned()].as_slice()),
+                "{kind}"
+            );
+            let schema = serde_json::to_value(&spec.versions[0].schema).unwrap();
+            let status = &schema["openAPIV3Schema"]["properties"]["status"];
+            assert_eq!(status["default"]["observedGeneration"], -1, "{kind}");
+            assert!(!schema.to_string().contains("nullable"), "{kind}");
+        }
+    }
+}

@@ -61,5 +61,3 @@ pub const POD_REFUSED: &str = "PodRefused";
 pub const UNSCHEDULABLE: &str = "Unschedulable";
 /// All attempts failed.
 pub const BACKOFF_LIMIT_EXCEEDED: &str = "BackoffLimitExceeded";
-/// The Job's own deadline passed.
-pub const DEADLINE_EXCEEDED: &str = "DeadlineExceeded";
