@@ -9,9 +9,12 @@ use crate::metrics::{Metrics, MetricsLayer};
 
 /// How long the connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long sending a request may take. Reading has no limit here, as watches and logs last: every pass keeps a deadline
-/// of its own.
+/// How long sending a request may take.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a connection may say nothing. Calls have shorter deadlines of their own; this is for a watch whose answer
+/// never begins, which kube would wait for without end. A watch that works is ended by the API server after 290 s, as
+/// kube asks for.
+const READ_TIMEOUT: Duration = Duration::from_secs(330);
 
 /// There is no way to the API server.
 #[derive(Debug, thiserror::Error)]
@@ -31,5 +34,6 @@ pub async fn connect(metrics: Metrics) -> Result<Client, ClientError> {
     let mut config = Config::infer().await?;
     config.connect_timeout = Some(CONNECT_TIMEOUT);
     config.write_timeout = Some(WRITE_TIMEOUT);
+    config.read_timeout = Some(READ_TIMEOUT);
     Ok(ClientBuilder::try_from(config)?.with_layer(&MetricsLayer(metrics)).build())
 }
