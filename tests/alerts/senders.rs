@@ -98,7 +98,7 @@ fn the_openhands_sdk_finds_what_is_broken() {
         let report = found.report.unwrap_or_default();
         assert!(report.contains("kubectl get configmap checkout-config"), "{report}");
         assert!(found.plan.is_some_and(|plan| plan.contains("kubectl patch configmap")));
-        let usage = ended.usage.ok_or("no usage")?;
+        let usage = ended.usage.ok_or("no usage")?.total;
         assert!(usage.calls > 2 && usage.input_tokens > 0 && usage.cost_usd.is_some(), "{usage:?}");
         let job = format!("job/{}", ended.job.ok_or("no job")?.name);
         let log = space.kubectl(&["logs", &job]).await?;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::STAGE;
 
-const USED: &str = r#"{"inputTokens":1000,"outputTokens":100,"cacheReadTokens":10,"calls":3,"iterations":2,"costUSD":"0.0125"}"#;
+const USED: &str = r#"{"inputTokens":1000,"outputTokens":100,"cacheReadTokens":10,"cacheWriteTokens":0,"calls":3,"iterations":2,"costUSD":"0.0125"}"#;
 
 fn status(task: MaintenanceTask) -> Result<TaskStatus, Failure> {
     let MaintenanceTaskStatus { task } = task.status.ok_or("no status")?;
@@ -97,7 +97,7 @@ fn an_attempt_that_failed_is_made_again() {
         assert_eq!((ended.phase, ended.retry_count), (Some(Phase::Succeeded), 1));
         let ends: Vec<_> = ended.attempts.iter().map(|attempt| attempt.exit_code).collect();
         assert_eq!(ends, [Some(10), Some(0)]);
-        let usage = ended.usage.ok_or("no usage")?;
+        let usage = ended.usage.ok_or("no usage")?.total;
         assert_eq!((usage.input_tokens, usage.calls, usage.cost_usd.as_deref()), (2000, 6, Some("0.025")));
         Ok(())
     });

@@ -25,5 +25,9 @@ pub use alert_task::{
 pub use crds::crds;
 pub use maintenance_task::{MaintenanceTask, MaintenanceTaskSpec, MaintenanceTaskStatus};
 pub use quantity::Quantity;
-pub use status::{Attempt, Confidence, Finding, JobRef, Phase, TaskStatus, Usage, Verdict};
-pub use task::{AgentSpec, EnvVar, EnvVarSource, KeySelector, Resources, Task, TaskKind, TaskSpec};
+pub use status::{
+    Attempt, Confidence, Finding, JobRef, Phase, Reservation, RunUsage, TaskStatus, Usage, Verdict,
+};
+pub use task::{
+    AgentSpec, EnvVar, EnvVarSource, KeySelector, Mode, Resources, Skill, Task, TaskKind, TaskSpec,
+};

@@ -39,11 +39,20 @@ pub const MANAGER_REPORT: &str = "punching-fist-report";
 /// Field manager of what the webhook writes.
 pub const MANAGER_WEBHOOK: &str = "punching-fist-webhook";
 
+/// Field manager of what the model gateway writes: `status.usage`.
+pub const MANAGER_GATEWAY: &str = "punching-fist-gateway";
+/// Audience of the tokens that agents show to the model gateway, and that nobody else takes.
+pub const AUDIENCE_GATEWAY: &str = "punching-fist-gateway";
+
 /// Name of the agent's container.
 pub const AGENT_CONTAINER: &str = "openhands-task";
 /// Name of the init container that puts the runner in place.
 pub const RUNNER_CONTAINER: &str = "place-runner";
 /// Profile of a task that names none.
 pub const DEFAULT_PROFILE: &str = "openhands";
+/// ServiceAccount that an agent runs as if it may only look.
+pub const SERVICE_ACCOUNT: &str = "punching-fist-agent";
+/// ServiceAccount that an agent runs as if it may mend.
+pub const SERVICE_ACCOUNT_REMEDIATE: &str = "punching-fist-agent-remediate";
 /// Category of all kinds: `kubectl get punching-fist`.
 pub const CATEGORY: &str = "punching-fist";

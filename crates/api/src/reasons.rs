@@ -51,6 +51,14 @@ pub const SERVICE_ACCOUNT_MISSING: &str = "ServiceAccountMissing";
 pub const NAMESPACE_REFUSED: &str = "NamespaceRefused";
 /// The named agent profile isn't in the operator's configuration.
 pub const UNKNOWN_PROFILE: &str = "UnknownProfile";
+/// The operator has no key for the model of the profile.
+pub const MODEL_KEY_MISSING: &str = "ModelKeyMissing";
+/// The profile offers the model at no price, so that no budget could be kept.
+pub const MODEL_NOT_OFFERED: &str = "ModelNotOffered";
+/// The run has spent its budget.
+pub const BUDGET_EXCEEDED: &str = "BudgetExceeded";
+/// The profile asks for a privileged pod, which the operator's configuration doesn't allow.
+pub const PRIVILEGED_REFUSED: &str = "PrivilegedAgentRefused";
 /// The image can't be pulled.
 pub const IMAGE_PULL_FAILED: &str = "ImagePullFailed";
 /// A Secret or ConfigMap that the pod needs is missing.

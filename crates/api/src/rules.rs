@@ -12,13 +12,17 @@ pub(crate) const RUN_IS_IMMUTABLE: &str = "!has(oldSelf.status) || \
     has(self.spec.serviceAccountName) == has(oldSelf.spec.serviceAccountName) && \
     (!has(self.spec.serviceAccountName) || self.spec.serviceAccountName == oldSelf.spec.serviceAccountName) && \
     self.spec.maxRetries == oldSelf.spec.maxRetries && \
-    self.spec.timeoutSeconds == oldSelf.spec.timeoutSeconds && \
+    self.spec.mode == oldSelf.spec.mode && \
+    has(self.spec.timeoutSeconds) == has(oldSelf.spec.timeoutSeconds) && \
+    (!has(self.spec.timeoutSeconds) || self.spec.timeoutSeconds == oldSelf.spec.timeoutSeconds) && \
+    has(self.spec.cluster) == has(oldSelf.spec.cluster) && \
+    (!has(self.spec.cluster) || self.spec.cluster == oldSelf.spec.cluster) && \
     has(self.spec.resources) == has(oldSelf.spec.resources) && \
     (!has(self.spec.resources) || self.spec.resources == oldSelf.spec.resources))";
 
 /// What is said with it.
-pub(crate) const RUN_IS_IMMUTABLE_MESSAGE: &str = "the run is admitted, so prompt, agent, serviceAccountName, maxRetries, \
-    timeoutSeconds and resources can't change any more; make a new task (suspend, cancel and \
+pub(crate) const RUN_IS_IMMUTABLE_MESSAGE: &str = "the run is admitted, so prompt, agent, serviceAccountName, mode, cluster, \
+    maxRetries, timeoutSeconds and resources can't change any more; make a new task (suspend, cancel and \
     ttlSecondsAfterFinished stay editable)";
 
 /// A phase that is final stays.

@@ -60,9 +60,9 @@ pub struct TaskStatus {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["podUID".into()]))]
     pub attempts: Vec<Attempt>,
 
-    /// What the run has used, summed over its attempts.
+    /// What the run has used, over all its attempts, and what of its budget is reserved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub usage: Option<Usage>,
+    pub usage: Option<RunUsage>,
 
     /// What the agent found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -169,6 +169,9 @@ pub struct Usage {
     /// Of the input, tokens that were read from the provider's cache.
     #[serde(default)]
     pub cache_read_tokens: i64,
+    /// Of the input, tokens that were written to the provider's cache.
+    #[serde(default)]
+    pub cache_write_tokens: i64,
     /// Calls of the model.
     #[serde(default)]
     pub calls: i64,
@@ -179,6 +182,36 @@ pub struct Usage {
     #[serde(rename = "costUSD", default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub cost_usd: Option<String>,
+}
+
+/// What a run has used, and what is reserved for calls of the model that are under way.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct RunUsage {
+    /// What has been used.
+    #[serde(flatten)]
+    pub total: Usage,
+    /// Calls of the model that are under way, each with the most that it may cost. One whose end nobody saw stays here, or
+    /// is counted as spent in full.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["id".into()]))]
+    pub in_flight: Vec<Reservation>,
+}
+
+/// The budget of one call of the model.
+#[derive(KubeSchema, Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Reservation {
+    /// Tells the call from others.
+    #[schemars(length(min = 1, max = 64))]
+    pub id: String,
+    /// The most that it may cost, in US dollars, as a decimal.
+    #[serde(rename = "chargeUSD")]
+    #[schemars(length(min = 1, max = 32))]
+    pub charge_usd: String,
+    /// When it began.
+    pub time: Time,
 }
 
 /// What the agent found.

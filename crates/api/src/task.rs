@@ -5,6 +5,7 @@ use std::fmt::Debug;
 
 use kube::core::NamespaceResourceScope;
 use kube::{KubeSchema, Resource};
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +27,8 @@ pub struct TaskSpec {
     pub agent: AgentSpec,
 
     /// ServiceAccount in the task's namespace that the agent runs as: what it may do in the cluster. Default: the agent
-    /// profile's (`punching-fist-agent`, read-only). It must exist before the task starts.
+    /// profile's for the mode (`punching-fist-agent`, read-only, or `punching-fist-agent-remediate`). It must exist before
+    /// the task starts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub service_account_name: Option<String>,
@@ -37,9 +39,21 @@ pub struct TaskSpec {
     pub max_retries: i32,
 
     /// How long one attempt may work, in seconds. The Job's `activeDeadlineSeconds` follows from it as a backstop.
-    #[serde(default = "default_timeout_seconds")]
+    /// Default: the agent profile's (1800).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 86_400))]
-    pub timeout_seconds: i64,
+    pub timeout_seconds: Option<i64>,
+
+    /// Whether the agent may change anything: `Investigate` (the default) or `Remediate`. It selects the ServiceAccount of
+    /// the profile and the default prompt, and an `Investigate` run that claims to have fixed something isn't believed.
+    #[serde(default)]
+    pub mode: Mode,
+
+    /// Another cluster to work on: name of a Secret in the task's namespace whose key `kubeconfig` holds a kubeconfig with
+    /// its credentials inline (no `exec`, no `auth-provider`, no files). Default: the cluster that the agent runs in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub cluster: Option<String>,
 
     /// CPU, memory and other resources of the agent's container. Default: the agent profile's (requests 500m and 1Gi,
     /// limit 2Gi of memory).
@@ -57,10 +71,6 @@ fn default_max_retries() -> i32 {
     3
 }
 
-fn default_timeout_seconds() -> i64 {
-    1800
-}
-
 fn default_ttl_seconds() -> i32 {
     3600
 }
@@ -72,7 +82,9 @@ impl Default for TaskSpec {
             agent: AgentSpec::default(),
             service_account_name: None,
             max_retries: default_max_retries(),
-            timeout_seconds: default_timeout_seconds(),
+            timeout_seconds: None,
+            mode: Mode::default(),
+            cluster: None,
             resources: None,
             ttl_seconds_after_finished: default_ttl_seconds(),
         }
@@ -108,6 +120,39 @@ pub struct AgentSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub max_iterations: Option<i32>,
+
+    /// How much the run may cost over all its attempts, in US dollars, as a decimal ("2.50"), instead of the profile's
+    /// limit. A run that has spent it ends with reason `BudgetExceeded`.
+    #[serde(rename = "maxCostUSD", default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 16), regex(pattern = r"^[0-9]{1,9}(\.[0-9]{1,6})?$"))]
+    pub max_cost_usd: Option<String>,
+
+    /// ConfigMaps of the task's namespace with instructions and tools for the agent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["configMap".into()]))]
+    pub skills: Vec<Skill>,
+}
+
+/// Whether an agent may change anything.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// It looks and concludes.
+    #[default]
+    Investigate,
+    /// It may mend what it finds.
+    Remediate,
+}
+
+/// Instructions and tools for an agent: a ConfigMap with any of `AGENTS.md` (always read), further `NAME.md` (skills, read
+/// when they fit), `mcp.json` (MCP servers, as `{"mcpServers": {…}}`), and scripts. Its files stand in
+/// `/punching-fist-skills/CONFIGMAP/`.
+#[derive(KubeSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Skill {
+    /// Name of the ConfigMap.
+    #[schemars(length(min = 1, max = 253))]
+    pub config_map: String,
 }
 
 fn default_profile() -> String {
@@ -116,7 +161,15 @@ fn default_profile() -> String {
 
 impl Default for AgentSpec {
     fn default() -> Self {
-        Self { profile: default_profile(), model: None, image: None, env: Vec::new(), max_iterations: None }
+        Self {
+            profile: default_profile(),
+            model: None,
+            image: None,
+            env: Vec::new(),
+            max_iterations: None,
+            max_cost_usd: None,
+            skills: Vec::new(),
+        }
     }
 }
 

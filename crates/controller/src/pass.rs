@@ -48,6 +48,11 @@ pub(crate) struct Pass<'a, K: Task> {
     now: Timestamp,
 }
 
+/// Whether the gateway counts what the task uses.
+fn is_metered<K: Task>(task: &K, context: &Context) -> bool {
+    context.settings.profile(&task.task_spec().agent.profile).is_some_and(|profile| profile.gateway)
+}
+
 impl<'a, K: Task> Pass<'a, K> {
     /// Looks at `task` now.
     pub(crate) fn new(task: &'a K, context: &'a Context) -> Result<Self, Error> {
@@ -59,7 +64,7 @@ impl<'a, K: Task> Pass<'a, K> {
             jobs: Api::namespaced(context.client.clone(), &namespace),
             uid: task.uid().ok_or(Error::Incomplete("uid"))?,
             generation: task.meta().generation.unwrap_or(0),
-            status: ControllerStatus::read(task),
+            status: ControllerStatus::read(task, is_metered(task, context)),
             now: (context.clock)(),
         })
     }

@@ -58,7 +58,7 @@ pub(crate) async fn service_account<K: Task>(
     context: &Context,
 ) -> Result<Option<Say>, Error> {
     let namespace = task.namespace().ok_or(Error::Incomplete("namespace"))?;
-    let name = task.task_spec().service_account_name.as_ref().unwrap_or(&profile.service_account_name);
+    let name = profile.service_account_of(task.task_spec());
     if jobs::service_account_exists(&context.client, &namespace, name).await? {
         return Ok(None);
     }

@@ -42,6 +42,7 @@ pub fn sum(attempts: &[Attempt]) -> Option<Usage> {
         input_tokens: sum.input_tokens.saturating_add(next.input_tokens),
         output_tokens: sum.output_tokens.saturating_add(next.output_tokens),
         cache_read_tokens: sum.cache_read_tokens.saturating_add(next.cache_read_tokens),
+        cache_write_tokens: sum.cache_write_tokens.saturating_add(next.cache_write_tokens),
         calls: sum.calls.saturating_add(next.calls),
         iterations: sum.iterations.saturating_add(next.iterations),
         cost_usd: crate::money::add(sum.cost_usd.as_deref(), next.cost_usd.as_deref()),
@@ -98,13 +99,21 @@ fn attempt(pod: &PodRecord, end: &PodEnd) -> Attempt {
 }
 
 fn usage(usage: protocol::Usage) -> Usage {
-    let protocol::Usage { input_tokens, output_tokens, cache_read_tokens, calls, iterations, cost_usd } =
-        usage;
+    let protocol::Usage {
+        input_tokens,
+        output_tokens,
+        cache_read_tokens,
+        cache_write_tokens,
+        calls,
+        iterations,
+        cost_usd,
+    } = usage;
     let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     Usage {
         input_tokens: count(input_tokens),
         output_tokens: count(output_tokens),
         cache_read_tokens: count(cache_read_tokens),
+        cache_write_tokens: count(cache_write_tokens),
         calls: count(calls),
         iterations: count(iterations),
         cost_usd,

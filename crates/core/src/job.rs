@@ -85,7 +85,7 @@ fn spec<K: Task>(
     annotations.insert(names::ANNOTATION_PROMPT.to_owned(), run.prompt.to_owned());
     JobSpec {
         backoff_limit: Some(run.task.task_spec().max_retries),
-        active_deadline_seconds: Some(deadline(run.task.task_spec(), run.settings)),
+        active_deadline_seconds: Some(deadline(run.task.task_spec(), run.profile, run.settings)),
         pod_failure_policy: Some(failure_policy()),
         template: PodTemplateSpec {
             metadata: Some(ObjectMeta {
@@ -101,8 +101,8 @@ fn spec<K: Task>(
 
 /// The backstop behind the runner's own deadline: every attempt may take its time to start, to work and to end, and the
 /// Job controller waits between them.
-fn deadline(task: &TaskSpec, settings: &Settings) -> i64 {
-    let attempt = settings.pod_start_timeout_seconds + task.timeout_seconds + GRACE_SECONDS;
+fn deadline(task: &TaskSpec, profile: &AgentProfile, settings: &Settings) -> i64 {
+    let attempt = settings.pod_start_timeout_seconds + profile.timeout_of(task) + GRACE_SECONDS;
     let backoff: i64 =
         (0..task.max_retries).map(|retry| (10_i64 << retry.min(10)).min(MAX_BACKOFF_SECONDS)).sum();
     attempt * i64::from(task.max_retries + 1) + backoff
@@ -188,11 +188,15 @@ mod tests {
     fn the_deadline_leaves_every_attempt_its_time() {
         let task = |retries, timeout| TaskSpec {
             max_retries: retries,
-            timeout_seconds: timeout,
+            timeout_seconds: Some(timeout),
             ..TaskSpec::default()
         };
-        assert_eq!(deadline(&task(0, 60), &settings()), 600 + 60 + 30);
-        assert_eq!(deadline(&task(2, 60), &settings()), 3 * 690 + 10 + 20);
-        assert_eq!(deadline(&task(10, 60), &settings()), 11 * 690 + 10 + 20 + 40 + 80 + 160 + 320 + 4 * 600);
+        let deadline = |task: &TaskSpec| {
+            let settings = settings();
+            super::deadline(task, &settings.profiles["openhands"], &settings)
+        };
+        assert_eq!(deadline(&task(0, 60)), 600 + 60 + 30);
+        assert_eq!(deadline(&task(2, 60)), 3 * 690 + 10 + 20);
+        assert_eq!(deadline(&task(10, 60)), 11 * 690 + 10 + 20 + 40 + 80 + 160 + 320 + 4 * 600);
     }
 }

@@ -10,7 +10,7 @@ pub mod conditions;
 pub mod identity;
 pub mod incident;
 pub mod job;
-mod money;
+pub mod money;
 pub mod notification;
 pub mod phase;
 mod pod;

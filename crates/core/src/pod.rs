@@ -24,14 +24,14 @@ const HOME: &str = "/home/agent";
 
 /// The pod of one attempt.
 pub fn spec(task: &TaskSpec, profile: &AgentProfile, settings: &Settings) -> PodSpec {
-    let service_account = task.service_account_name.as_ref().unwrap_or(&profile.service_account_name);
+    let service_account = profile.service_account_of(task);
     PodSpec {
         init_containers: Some(vec![place_runner(settings)]),
         containers: vec![agent(task, profile)],
         volumes: Some(volumes()),
         // `OnFailure` would hide each attempt's pod, and the API server refuses it beside a podFailurePolicy.
         restart_policy: Some("Never".to_owned()),
-        service_account_name: Some(service_account.clone()),
+        service_account_name: Some(service_account.to_owned()),
         termination_grace_period_seconds: Some(GRACE_SECONDS),
         enable_service_links: Some(false),
         security_context: Some(PodSecurityContext {
@@ -128,10 +128,10 @@ fn runner_environment(task: &TaskSpec, profile: &AgentProfile) -> Vec<EnvVar> {
         value("HOME", HOME),
         value("PUNCHING_FIST_ENGINE", profile.engine.as_str()),
         value("PUNCHING_FIST_PROMPT_FILE", &format!("{TASK_DIRECTORY}/prompt")),
-        value("PUNCHING_FIST_TIMEOUT_SECONDS", &task.timeout_seconds.to_string()),
+        value("PUNCHING_FIST_TIMEOUT_SECONDS", &profile.timeout_of(task).to_string()),
         value("PUNCHING_FIST_MAX_ITERATIONS", &iterations.to_string()),
         value("PUNCHING_FIST_GRACE_SECONDS", &GRACE_SECONDS.to_string()),
-        value("LLM_MODEL", task.agent.model.as_ref().unwrap_or(&profile.model)),
+        value("LLM_MODEL", profile.model_of(task)),
         EnvVar {
             name: "LLM_API_KEY".to_owned(),
             value_from: Some(EnvVarSource {

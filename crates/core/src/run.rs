@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
-use punching_fist_api::{AlertState, Attempt, OnResolved, Phase, Task, Usage, reasons};
+use punching_fist_api::{AlertState, Attempt, OnResolved, Phase, Task, reasons};
 
 use crate::attempts::{self, Believed};
 use crate::conditions;
@@ -97,8 +97,6 @@ pub struct Mirror {
     pub job_uid: Option<String>,
     /// The attempts that have ended.
     pub attempts: Vec<Attempt>,
-    /// Their sum.
-    pub usage: Option<Usage>,
     /// What the newest of them that failed died of.
     pub last_error: Option<String>,
 }
@@ -302,7 +300,6 @@ fn mirror<K: Task>(seen: &Observed<'_, K>, job: &Job, state: &JobState) -> Mirro
         start_time: job.status.as_ref().and_then(|status| status.start_time.as_ref()).map(|time| time.0),
         retries: phase::retries(job, state),
         job_uid: job.metadata.uid.clone(),
-        usage: attempts::sum(&attempts),
         last_error: attempts::last_error(seen.pods).or_else(|| seen.task.task_status()?.last_error.clone()),
         attempts,
     }

@@ -5,6 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use punching_fist_api::{Attempt, Confidence, JobRef, Phase, Task, TaskStatus, Usage, Verdict, reasons};
 use serde::Serialize;
 
+use crate::attempts;
 use crate::conditions::{self, Because};
 use crate::run::{Outcome, Progress, Say};
 use crate::text;
@@ -37,7 +38,10 @@ pub struct ControllerStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     attempts: Vec<Attempt>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    usage: Option<Usage>,
+    usage: Option<OwnUsage>,
+    /// Whether the gateway counts what the run uses.
+    #[serde(skip)]
+    metered: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<ShortFinding>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -59,14 +63,30 @@ pub struct ShortFinding {
     pub confidence: Option<Confidence>,
 }
 
+/// What of `status.usage` is the controller's: all of it, or the agent's steps alone where the gateway counts the rest.
+/// Always made from the attempts and never from the usage that was read, which may be the gateway's.
+#[derive(Clone, Debug, Serialize, PartialEq)]
+#[serde(untagged)]
+enum OwnUsage {
+    Whole(Usage),
+    Steps { iterations: i64 },
+}
+
+impl OwnUsage {
+    fn of(attempts: &[Attempt], metered: bool) -> Option<Self> {
+        let sum = attempts::sum(attempts)?;
+        Some(if metered { Self::Steps { iterations: sum.iterations } } else { Self::Whole(sum) })
+    }
+}
+
 /// A time as the API keeps it.
 pub fn whole_seconds(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
 impl ControllerStatus {
-    /// What of the task's status is the controller's, as it was read.
-    pub fn read<K: Task>(task: &K) -> Self {
+    /// What of the task's status is the controller's, as it was read. `metered`: the gateway counts what the run uses.
+    pub fn read<K: Task>(task: &K, metered: bool) -> Self {
         let TaskStatus {
             observed_generation,
             phase,
@@ -79,7 +99,7 @@ impl ControllerStatus {
             retry_count,
             job,
             attempts,
-            usage,
+            usage: _,
             result,
         } = task.task_status().cloned().unwrap_or_default();
         conditions.retain(|condition| conditions::OURS.contains(&condition.type_.as_str()));
@@ -95,8 +115,9 @@ impl ControllerStatus {
             last_error,
             retry_count,
             job,
+            usage: OwnUsage::of(&attempts, metered),
+            metered,
             attempts,
-            usage,
             result: result.and_then(ShortFinding::of),
             prompted_alerts: prompted,
         }
@@ -205,7 +226,7 @@ impl ControllerStatus {
             job.uid = Some(uid.clone());
         }
         self.attempts.clone_from(&run.attempts);
-        self.usage.clone_from(&run.usage);
+        self.usage = OwnUsage::of(&run.attempts, self.metered);
         self.last_error = run.last_error.as_deref().map(|error| text::cut(error, MESSAGE_LIMIT));
     }
 

@@ -72,6 +72,8 @@ fn every_prompt_renders() {
         max_concurrent: 1,
         pod_start_timeout_seconds: 1,
         alert_prompt: prompt::DEFAULT_ALERT.to_owned(),
+        gateway_url: String::new(),
+        allow_privileged_agents: false,
     };
     for (file, mut task) in tasks() {
         task["metadata"]["namespace"] = json!("default");

@@ -131,6 +131,7 @@ mod tests {
                 input_tokens: u64::MAX,
                 output_tokens: u64::MAX,
                 cache_read_tokens: u64::MAX,
+                cache_write_tokens: u64::MAX,
                 calls: u64::MAX,
                 iterations: u64::MAX,
                 cost_usd: Some("9".repeat(32)),

@@ -40,6 +40,8 @@ pub struct Usage {
     pub output_tokens: u64,
     /// Of the input, tokens that were read from the provider's cache.
     pub cache_read_tokens: u64,
+    /// Of the input, tokens that were written to the provider's cache.
+    pub cache_write_tokens: u64,
     /// Calls of the model.
     pub calls: u64,
     /// Steps of the agent.

@@ -153,7 +153,7 @@ async fn a_retry_counts_and_what_all_attempts_used_is_summed() {
     assert_eq!((ended.phase, ended.retry_count), (Some(Phase::Succeeded), 1));
     let codes: Vec<_> = ended.attempts.iter().map(|attempt| attempt.exit_code).collect();
     assert_eq!(codes, [Some(10), Some(0)]);
-    let usage = ended.usage.unwrap();
+    let usage = ended.usage.unwrap().total;
     assert_eq!((usage.input_tokens, usage.calls, usage.cost_usd.as_deref()), (200, 4, Some("0.03")));
 }
 

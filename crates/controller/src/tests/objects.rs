@@ -94,6 +94,8 @@ pub(super) fn settings() -> Settings {
         max_concurrent: 3,
         pod_start_timeout_seconds: 600,
         alert_prompt: "{{ alert.labels.alertname }} and {{ alerts | length }} in all".to_owned(),
+        gateway_url: "http://punching-fist.punching-fist.svc:8082".to_owned(),
+        allow_privileged_agents: false,
     }
 }
 
@@ -103,6 +105,7 @@ fn usage() -> Usage {
         input_tokens: 100,
         output_tokens: 10,
         cache_read_tokens: 1,
+        cache_write_tokens: 0,
         calls: 2,
         iterations: 2,
         cost_usd: Some("0.015".to_owned()),

@@ -132,7 +132,7 @@ async fn an_edit_ends_the_rest_after_a_refusal() {
     maintenance(&ground.api, "mt");
     ground.api.inject("create", "jobs", Fault::Status(422), Times::Once);
     ground.drive::<MaintenanceTask>("mt").await;
-    edit::<MaintenanceTask>(&ground.api, "mt", |task| task.spec.task.timeout_seconds = 7);
+    edit::<MaintenanceTask>(&ground.api, "mt", |task| task.spec.task.timeout_seconds = Some(7));
     ground.drive::<MaintenanceTask>("mt").await;
     assert_eq!((reason(&ground).as_str(), ground.jobs_made()), ("Starting", 1));
 }

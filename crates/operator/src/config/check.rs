@@ -47,6 +47,8 @@ pub fn check(file: File, text: &str, folder: &Path) -> Result<Config, Problems> 
             max_concurrent: file.limits.max_concurrent,
             pod_start_timeout_seconds: file.limits.pod_start_timeout_seconds,
             alert_prompt,
+            gateway_url: String::new(),
+            allow_privileged_agents: false,
         },
     })
 }

@@ -25,10 +25,11 @@ pub fn verdict(task: &AlertTask) -> Option<Verdict> {
 pub fn rows(task: &AlertTask, took: Duration, scripted: bool) -> Vec<Row> {
     let status = task.task_status().cloned().unwrap_or_default();
     let finding = status.result.clone().unwrap_or_default();
+    let usage = status.usage.as_ref().map(|usage| &usage.total);
     let mut rows = head(&status, &finding);
     rows.push(Row::new(Tone::Plain, 0, ""));
-    rows.push(Row::new(Tone::Plain, 0, format!("Cost     {}", cost(status.usage.as_ref(), scripted))));
-    rows.push(Row::new(Tone::Plain, 0, format!("Tokens   {}", tokens(status.usage.as_ref()))));
+    rows.push(Row::new(Tone::Plain, 0, format!("Cost     {}", cost(usage, scripted))));
+    rows.push(Row::new(Tone::Plain, 0, format!("Tokens   {}", tokens(usage))));
     rows.push(Row::new(Tone::Plain, 0, format!("Time     {}", time(&status, took))));
     rows.extend(excerpt("Report", finding.report.as_deref(), REPORT_LINES, task, "report"));
     rows.extend(excerpt("Plan", finding.plan.as_deref(), PLAN_LINES, task, "plan"));
