@@ -14,6 +14,8 @@ fn settings() -> Settings {
         max_concurrent: 1,
         pod_start_timeout_seconds: 1,
         alert_prompt: prompt::DEFAULT_ALERT.to_owned(),
+        gateway_url: String::new(),
+        allow_privileged_agents: false,
     }
 }
 
