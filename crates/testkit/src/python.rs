@@ -1,5 +1,5 @@
-//! The virtual environment of the agent: a CPython that is new enough, found on this machine, and what
-//! `agent/requirements.lock` pins, installed once into the cache.
+//! The virtual environments of the agents: a CPython that fits, found on this machine, and what a lock file pins, each
+//! installed once into the cache.
 
 use std::env;
 use std::ffi::OsStr;
@@ -15,7 +15,7 @@ use crate::cache::Key;
 use crate::toolchain::build;
 use crate::{Cache, Error, repository};
 
-/// The oldest CPython that the agent's packages run on.
+/// The oldest CPython that any of the packages run on, and the only one that some do.
 pub const OLDEST: (u32, u32) = (3, 12);
 /// Measured on four cores.
 pub(crate) const INSTALL_ESTIMATE: Duration = Duration::from_secs(90);
@@ -36,7 +36,80 @@ pub struct Python {
     pub prefix: PathBuf,
 }
 
-/// The agent's virtual environment.
+/// What an engine imports: a lock file of this repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packages {
+    /// The SDK, for our own agent.
+    Sdk,
+    /// The command line `openhands`.
+    Cli,
+    /// `openhands.core.main`, the generation before.
+    Main,
+}
+
+impl Packages {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Sdk, Self::Cli, Self::Main];
+
+    /// The engine that they are for.
+    pub fn engine(self) -> &'static str {
+        match self {
+            Self::Sdk => "sdk",
+            Self::Cli => "cli",
+            Self::Main => "main",
+        }
+    }
+
+    /// The first CPython that they run on and that can make virtual environments: of PATH, then of pyenv.
+    pub async fn find_python(self) -> Option<Python> {
+        for candidate in candidates() {
+            if let Some(python) = ask(&candidate).await.filter(|python| self.run_on(&python.version)) {
+                return Some(python);
+            }
+        }
+        None
+    }
+
+    fn run_on(self, version: &str) -> bool {
+        let mut numbers = version.split('.').map_while(|number| number.parse::<u32>().ok());
+        let Some(found) = numbers.next().zip(numbers.next()) else { return false };
+        match self {
+            Self::Sdk => found >= OLDEST,
+            Self::Cli | Self::Main => found == OLDEST,
+        }
+    }
+
+    fn lock_file(self) -> PathBuf {
+        repository::root().join(match self {
+            Self::Sdk => "agent/requirements.lock",
+            Self::Cli => "agent/engines/cli.lock",
+            Self::Main => "agent/engines/main.lock",
+        })
+    }
+
+    fn key(self, pins: &str, python: &Python) -> Key {
+        let name = match self {
+            Self::Sdk => "agent-venv",
+            Self::Cli => "agent-cli-venv",
+            Self::Main => "agent-main-venv",
+        };
+        Key::new(name, &[pins, &python.version, &python.prefix.to_string_lossy()])
+    }
+
+    /// What to say where there is no Python for them.
+    fn missing_python(self) -> String {
+        let (major, minor) = OLDEST;
+        match self {
+            Self::Sdk => missing(),
+            Self::Cli | Self::Main => format!(
+                "CPython {major}.{minor} is missing, which the engine {} needs exactly: install python{major}.{minor} and its venv, or one with pyenv",
+                self.engine()
+            ),
+        }
+    }
+}
+
+/// The virtual environment of an engine.
 #[derive(Clone, Debug)]
 pub struct Environment {
     /// Its directory.
@@ -51,26 +124,39 @@ impl Environment {
         self.directory.join("bin/python")
     }
 
-    /// The cache's, installed if need be.
+    /// A program of its packages.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.directory.join("bin").join(name)
+    }
+
+    /// The cache's for our own agent, installed if need be.
     ///
     /// # Errors
     /// There is no Python that is new enough, or the installation failed.
     pub async fn get(nursery: &Nursery, cache: &Cache) -> Result<Self, Error> {
-        let Some(python) = find().await else {
-            return Err(Error::Prerequisites(vec![missing()]));
+        Self::of(Packages::Sdk, nursery, cache).await
+    }
+
+    /// The cache's for these packages, installed if need be.
+    ///
+    /// # Errors
+    /// There is no Python that fits, or the installation failed.
+    pub async fn of(packages: Packages, nursery: &Nursery, cache: &Cache) -> Result<Self, Error> {
+        let Some(python) = packages.find_python().await else {
+            return Err(Error::Prerequisites(vec![packages.missing_python()]));
         };
-        let lock = lock_file();
+        let lock = packages.lock_file();
         let pins = fs::read_to_string(&lock).map_err(Error::file("read", &lock))?;
-        let key = key(&pins, &python);
-        let install = async |dir: &Path| install(nursery, &python, &lock, dir).await;
-        let directory = cache.entry(&key, install).await?;
+        let install = async |dir: &Path| install(nursery, packages, &python, dir).await;
+        let directory = cache.entry(&packages.key(&pins, &python), install).await?;
         Ok(Self { directory, python })
     }
 
-    /// Whether it has not to be installed any more.
+    /// Whether our own agent's has not to be installed any more.
     pub async fn is_cached(cache: &Cache) -> bool {
-        let (pins, python) = (fs::read_to_string(lock_file()), find().await);
-        matches!((pins, python), (Ok(pins), Some(python)) if cache.find(&key(&pins, &python)).is_some())
+        let packages = Packages::Sdk;
+        let (pins, python) = (fs::read_to_string(packages.lock_file()), packages.find_python().await);
+        matches!((pins, python), (Ok(pins), Some(python)) if cache.find(&packages.key(&pins, &python)).is_some())
     }
 }
 
@@ -82,16 +168,8 @@ pub(crate) fn missing() -> String {
     )
 }
 
-fn lock_file() -> PathBuf {
-    repository::root().join("agent/requirements.lock")
-}
-
-fn key(pins: &str, python: &Python) -> Key {
-    Key::new("agent-venv", &[pins, &python.version, &python.prefix.to_string_lossy()])
-}
-
-async fn install(nursery: &Nursery, python: &Python, lock: &Path, dir: &Path) -> Result<(), Error> {
-    let what = "Installing the agent's Python packages";
+async fn install(nursery: &Nursery, packages: Packages, python: &Python, dir: &Path) -> Result<(), Error> {
+    let what = format!("Installing the Python packages of the engine {}", packages.engine());
     let mut make = tied("sh");
     // Byte code is made now: at run time other users can't write here. Some packages carry files for older Pythons, which
     // don't compile and are never imported.
@@ -100,18 +178,13 @@ async fn install(nursery: &Nursery, python: &Python, lock: &Path, dir: &Path) ->
         "$2/bin/python" -m pip install --disable-pip-version-check --no-input --no-compile --require-hashes --prefer-binary -r "$3" >&2
         "$2/bin/python" -m compileall -qq -j 0 "$2/lib" >&2 || :"#,
     );
-    make.arg("install").arg(&python.interpreter).arg(dir).arg(lock);
-    build(what, INSTALL_ESTIMATE, nursery, make).await
+    make.arg("install").arg(&python.interpreter).arg(dir).arg(packages.lock_file());
+    build(&what, INSTALL_ESTIMATE, nursery, make).await
 }
 
-/// The first CPython that is new enough and can make virtual environments: of PATH, then of pyenv.
+/// The first CPython that our own agent runs on.
 pub async fn find() -> Option<Python> {
-    for candidate in candidates() {
-        if let Some(python) = ask(&candidate).await {
-            return Some(python);
-        }
-    }
-    None
+    Packages::Sdk.find_python().await
 }
 
 fn candidates() -> Vec<PathBuf> {
@@ -133,16 +206,7 @@ async fn ask(interpreter: impl AsRef<OsStr>) -> Option<Python> {
     let said = String::from_utf8(output.stdout).ok()?;
     let mut lines = said.lines();
     let (version, prefix, program) = (lines.next()?, lines.next()?, lines.next()?);
-    new_enough(version).then(|| Python {
-        interpreter: program.into(),
-        version: version.to_owned(),
-        prefix: prefix.into(),
-    })
-}
-
-fn new_enough(version: &str) -> bool {
-    let mut numbers = version.split('.').map_while(|number| number.parse::<u32>().ok());
-    matches!((numbers.next(), numbers.next()), (Some(major), Some(minor)) if (major, minor) >= OLDEST)
+    Some(Python { interpreter: program.into(), version: version.to_owned(), prefix: prefix.into() })
 }
 
 #[cfg(test)]
@@ -151,16 +215,18 @@ mod tests {
 
     #[test]
     fn versions_are_compared_as_numbers() {
-        for (version, expected) in [
-            ("3.12.0", true),
-            ("3.13.1", true),
-            ("3.100.0", true),
-            ("4.0.0", true),
-            ("3.9.18", false),
-            ("2.7.18", false),
-            ("", false),
+        for (version, newer, exactly) in [
+            ("3.12.0", true, true),
+            ("3.13.1", true, false),
+            ("3.100.0", true, false),
+            ("4.0.0", true, false),
+            ("3.9.18", false, false),
+            ("2.7.18", false, false),
+            ("3", false, false),
+            ("", false, false),
         ] {
-            assert_eq!(new_enough(version), expected, "{version}");
+            let answers = Packages::ALL.map(|packages| packages.run_on(version));
+            assert_eq!(answers, [newer, exactly, exactly], "{version}");
         }
     }
 
