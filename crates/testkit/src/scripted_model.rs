@@ -1,14 +1,18 @@
-//! A model on loopback that follows a script: it speaks OpenAI's chat completions, and makes the agent really work. What
-//! it says of a cluster it has read there, through the agent's own commands.
+//! A model on loopback that follows a script: it speaks OpenAI's chat completions and Anthropic's messages, with the tools
+//! of every generation of OpenHands, and makes the agent really work. What it says of a cluster it has read there, through
+//! the agent's own commands.
 
 mod answer;
+mod anthropic;
 mod conversation;
 mod evidence;
 mod investigator;
 mod prompt;
+pub mod scripts;
 mod server;
 
 use std::io;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -28,7 +32,7 @@ pub const OUTPUT_COST_PER_TOKEN: &str = "0.000004";
 pub enum Behaviour {
     /// Looks for broken pods where the prompt says, follows what it sees to the cause, and concludes from that alone.
     Investigate,
-    /// One step a request, over all conversations; the last one for ever.
+    /// One step a request with tools, over all conversations; the last one for ever.
     Steps(Vec<Step>),
     /// Refuses the key.
     Unauthorized,
@@ -55,8 +59,27 @@ pub enum Step {
     Finish(Conclusion),
     /// Answers with an HTTP error.
     Status(u16),
+    /// Answers with an HTTP error that says this.
+    Refuse(u16, String),
+    /// Does the next thing and tells these figures of it, or none at all.
+    Metered(Option<Tokens>, Box<Step>),
+    /// Begins with the next thing, and goes silent half way through.
+    Stall(Box<Step>),
+    /// Never answers.
+    Silence,
     /// Takes its time, then does the next thing.
     Wait(Duration, Box<Step>),
+}
+
+/// What an answer says that it took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tokens {
+    /// Tokens that went in, those from the cache among them.
+    pub input: u64,
+    /// Of these, tokens from the cache.
+    pub cached: u64,
+    /// Tokens that came out.
+    pub output: u64,
 }
 
 /// What an agent concludes with.
@@ -77,7 +100,7 @@ pub struct Conclusion {
 /// One request that the model got.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// Its `Authorization`.
+    /// Its `Authorization`, or its `x-api-key`.
     pub authorization: Option<String>,
     /// Its body.
     pub body: Value,
@@ -94,6 +117,8 @@ pub struct ScriptedModel {
 struct State {
     behaviour: Mutex<Behaviour>,
     requests: Mutex<Vec<Request>>,
+    /// Requests with tools: the others are no step of an agent.
+    steps: AtomicUsize,
 }
 
 impl ScriptedModel {
@@ -104,7 +129,11 @@ impl ScriptedModel {
     pub async fn start(behaviour: Behaviour) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}/v1", listener.local_addr()?);
-        let state = Arc::new(State { behaviour: Mutex::new(behaviour), requests: Mutex::default() });
+        let state = Arc::new(State {
+            behaviour: Mutex::new(behaviour),
+            requests: Mutex::default(),
+            steps: AtomicUsize::new(0),
+        });
         let router = server::router(Arc::clone(&state));
         let serving = tokio::spawn(async move {
             // It serves until it is dropped: there is nobody to tell.

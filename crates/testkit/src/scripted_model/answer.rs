@@ -1,9 +1,9 @@
-//! From a step to what a chat completion looks like, with the tokens that it would cost.
+//! From a step to what a chat completion looks like, with the tokens that it takes.
 
 use serde_json::{Map, Value, json};
 
 use super::conversation::Conversation;
-use super::{Conclusion, Step};
+use super::{Conclusion, Step, Tokens};
 
 /// A usual measure: a token is about four bytes.
 const BYTES_PER_TOKEN: usize = 4;
@@ -11,17 +11,33 @@ const BYTES_PER_TOKEN: usize = 4;
 const SUMMARY: &str = "summary";
 
 /// What goes back.
+#[derive(Debug)]
 pub(super) enum Answer {
     /// Words or a call.
     Reply(Reply),
-    /// An HTTP error.
-    Status(u16),
+    /// The first half of it.
+    Half(Reply),
+    /// An HTTP error, with a text where it isn't the usual one.
+    Refusal(u16, Option<String>),
+    /// Nothing, for ever.
+    Silence,
 }
 
 /// Words or a call of a tool.
+#[derive(Debug)]
 pub(super) struct Reply {
-    said: Option<String>,
-    call: Option<(String, Value)>,
+    pub(super) said: Option<String>,
+    pub(super) call: Option<(String, Value)>,
+    usage: Usage,
+}
+
+/// The figures that an answer tells.
+#[derive(Clone, Copy, Debug)]
+enum Usage {
+    /// What it really takes.
+    Counted,
+    /// These, or none.
+    Told(Option<Tokens>),
 }
 
 impl Answer {
@@ -35,22 +51,52 @@ impl Answer {
             Step::Call(tool, arguments) => Self::Reply(Reply::call(&tool, &arguments, conversation)),
             Step::Say(text) => Self::Reply(Reply::words(&text)),
             Step::Finish(conclusion) => {
-                Self::Reply(Reply::call("finish", &arguments(conclusion), conversation))
+                Self::Reply(Reply::call("finish", &arguments(conclusion, conversation), conversation))
             }
-            Step::Status(status) => Self::Status(status),
+            Step::Status(status) => Self::Refusal(status, None),
+            Step::Refuse(status, text) => Self::Refusal(status, Some(text)),
+            Step::Metered(tokens, next) => Self::to(*next, conversation).telling(tokens),
+            Step::Stall(next) => match Self::to(*next, conversation) {
+                Self::Reply(reply) => Self::Half(reply),
+                other => other,
+            },
+            Step::Silence => Self::Silence,
             Step::Wait(_, next) => Self::to(*next, conversation),
+        }
+    }
+
+    fn telling(self, tokens: Option<Tokens>) -> Self {
+        let told = |reply| Reply { usage: Usage::Told(tokens), ..reply };
+        match self {
+            Self::Reply(reply) => Self::Reply(told(reply)),
+            Self::Half(reply) => Self::Half(told(reply)),
+            other @ (Self::Refusal(..) | Self::Silence) => other,
         }
     }
 }
 
-fn arguments(conclusion: Conclusion) -> Value {
+/// What the tool `finish` is called with: our fields where it takes them, else a block of JSON at the end of the message.
+fn arguments(conclusion: Conclusion, conversation: &Conversation) -> Value {
     let Conclusion { verdict, confidence, summary, report, plan } = conclusion;
-    json!({ "message": summary, "verdict": verdict, "confidence": confidence, "report": report, "plan": plan })
+    if conversation.takes("finish", "verdict") {
+        return json!({
+            "message": summary, "verdict": verdict, "confidence": confidence, "report": report, "plan": plan,
+        });
+    }
+    let fields = json!({
+        "verdict": verdict, "confidence": confidence, "summary": summary, "report": report, "plan": plan,
+    });
+    let mut arguments = json!({ "message": format!("{summary}\n\n```json\n{fields:#}\n```") });
+    // OpenHands asked for it from 0.28 to 0.51.
+    if conversation.takes("finish", "task_completed") {
+        arguments["task_completed"] = "true".into();
+    }
+    arguments
 }
 
 impl Reply {
     fn words(text: &str) -> Self {
-        Self { said: Some(text.to_owned()), call: None }
+        Self { said: Some(text.to_owned()), call: None, usage: Usage::Counted }
     }
 
     /// A call with what the engine's schema of the tool asks for besides.
@@ -62,7 +108,7 @@ impl Reply {
             }
         }
         all.extend(arguments.as_object().cloned().unwrap_or_default());
-        Self { said: None, call: Some((tool.to_owned(), Value::Object(all))) }
+        Self { said: None, call: Some((tool.to_owned(), Value::Object(all))), usage: Usage::Counted }
     }
 
     /// The whole answer.
@@ -70,7 +116,9 @@ impl Reply {
         let choice = json!({ "index": 0, "message": self.message(number), "finish_reason": self.reason() });
         let mut completion = frame("chat.completion", request, number);
         completion["choices"] = json!([choice]);
-        completion["usage"] = self.usage(request, number);
+        if let Some(usage) = self.usage(request, number) {
+            completion["usage"] = openai(usage);
+        }
         completion
     }
 
@@ -88,8 +136,8 @@ impl Reply {
         };
         let first = chunk(json!([{ "index": 0, "delta": delta, "finish_reason": null }]), Value::Null);
         let last = chunk(json!([{ "index": 0, "delta": {}, "finish_reason": self.reason() }]), Value::Null);
-        let usage = chunk(json!([]), self.usage(request, number));
-        format!("{first}{last}{usage}data: [DONE]\n\n")
+        let usage = self.usage(request, number).map(|usage| chunk(json!([]), openai(usage)));
+        format!("{first}{last}{}data: [DONE]\n\n", usage.unwrap_or_default())
     }
 
     fn message(&self, number: usize) -> Value {
@@ -106,12 +154,29 @@ impl Reply {
         if self.call.is_some() { "tool_calls" } else { "stop" }
     }
 
-    fn usage(&self, request: &Value, number: usize) -> Value {
-        let tokens = |value: &Value| value.to_string().len().div_ceil(BYTES_PER_TOKEN);
-        let prompt = tokens(&request["messages"]) + tokens(&request["tools"]);
-        let completion = tokens(&self.message(number));
-        json!({ "prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion })
+    /// The figures that it tells.
+    pub(super) fn usage(&self, request: &Value, number: usize) -> Option<Tokens> {
+        match self.usage {
+            Usage::Told(tokens) => tokens,
+            Usage::Counted => {
+                let input = tokens(&request["messages"]) + tokens(&request["tools"]);
+                Some(Tokens { input, cached: 0, output: tokens(&self.message(number)) })
+            }
+        }
     }
+}
+
+fn tokens(value: &Value) -> u64 {
+    value.to_string().len().div_ceil(BYTES_PER_TOKEN) as u64
+}
+
+fn openai(usage: Tokens) -> Value {
+    json!({
+        "prompt_tokens": usage.input,
+        "prompt_tokens_details": { "cached_tokens": usage.cached },
+        "completion_tokens": usage.output,
+        "total_tokens": usage.input + usage.output,
+    })
 }
 
 fn frame(object: &str, request: &Value, number: usize) -> Value {
@@ -134,7 +199,7 @@ mod tests {
     fn reply(step: Step, request: &Value) -> Reply {
         match Answer::to(step, &Conversation::read(request)) {
             Answer::Reply(reply) => reply,
-            Answer::Status(status) => panic!("status {status}"),
+            other => panic!("{other:?}"),
         }
     }
 
@@ -146,6 +211,41 @@ mod tests {
         let arguments: Value = serde_json::from_str(function["arguments"].as_str().unwrap()).unwrap();
         assert_eq!(arguments, json!({ "command": "kubectl get pods", "security_risk": "LOW" }));
         assert_eq!(completion["choices"][0]["finish_reason"], "tool_calls");
+    }
+
+    #[test]
+    fn a_conclusion_fits_the_finish_tool() {
+        let conclusion = || Conclusion {
+            verdict: "Diagnosed",
+            confidence: "High",
+            summary: "s".to_owned(),
+            report: "r".to_owned(),
+            plan: None,
+        };
+        for (properties, expected) in [
+            (json!({ "message": {}, "verdict": {} }), r#""verdict":"Diagnosed""#),
+            (json!({ "message": {} }), "```json"),
+            (json!({ "message": {}, "task_completed": {} }), r#""task_completed":"true""#),
+        ] {
+            let mut request = request("look");
+            let finish =
+                json!({ "function": { "name": "finish", "parameters": { "properties": properties } } });
+            request["tools"].as_array_mut().unwrap().push(finish);
+            let (_, arguments) = reply(Step::Finish(conclusion()), &request).call.unwrap();
+            assert!(arguments.to_string().contains(expected), "{arguments}");
+        }
+    }
+
+    #[test]
+    fn figures_are_told_as_the_script_says() {
+        let request = request("look");
+        let metered = |tokens| Step::Metered(tokens, Box::new(Step::Say("Hm.".to_owned())));
+        let tokens = Tokens { input: 100, cached: 60, output: 5 };
+        let told = reply(metered(Some(tokens)), &request).completion(&request, 1);
+        assert_eq!(told["usage"]["prompt_tokens_details"]["cached_tokens"], 60);
+        let silent = reply(metered(None), &request);
+        assert_eq!(silent.completion(&request, 1).get("usage"), None);
+        assert_eq!(silent.stream(&request, 1).matches("data: ").count(), 3);
     }
 
     #[test]
