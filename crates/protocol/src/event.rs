@@ -109,6 +109,10 @@ pub enum State {
     Finished,
     /// It waits for an answer that nobody will give.
     AwaitingInput,
+    /// It waits for a confirmation that nobody will give.
+    AwaitingConfirmation,
+    /// It waits, as the model's provider refuses more calls for a while.
+    RateLimited,
     /// It goes in circles.
     Stuck,
     /// It gave up.

@@ -3,6 +3,7 @@
 //! The runner writes these; the controller reads them, and whoever shows a run. Nothing here does I/O.
 
 mod cut;
+mod decimal;
 mod event;
 mod exit;
 mod long_result;
@@ -11,9 +12,10 @@ mod short_result;
 mod verdict;
 
 pub use cut::{MARKER, cut, cut_json, cut_json_middle, json_len};
+pub use decimal::{compare_decimals, is_decimal};
 pub use event::{Event, Finish, LINE_MAX, Line, State, Stream};
 pub use exit::{ExitCode, Reason};
 pub use long_result::{Encoded, LONG_MAX, LongResult, RESULT_LINES_MAX};
-pub use redact::{REDACTED, Redactor};
+pub use redact::{REDACTED, Redactor, is_secret_name};
 pub use short_result::{Disbelief, SHORT_MAX, ShortResult, VERSION};
 pub use verdict::{Confidence, Usage, Verdict};

@@ -7,11 +7,15 @@
 
 use std::collections::HashSet;
 
+use memchr::memmem::Finder;
+
 /// What stands where a secret was.
 pub const REDACTED: &str = "[redacted]";
 
 /// Shorter values are no secrets, or would take half of every text with them.
 const VALUE_MIN: usize = 8;
+/// What is called a secret may be shorter; still shorter ones stand in every text.
+const SECRET_MIN: usize = 6;
 /// A line of a longer secret (a private key) is a secret of its own from this length on.
 const SECRET_LINE_MIN: usize = 16;
 /// Any so long piece of a secret's base64 form is found, so that line breaks in it don't hide the rest.
@@ -22,10 +26,10 @@ const SECRET_WORDS: [&str; 5] = ["KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTI
 const HARMLESS_WORDS: [&str; 4] = ["COST_PER_TOKEN", "TOKENS", "_FILE", "_PATH"];
 
 /// Knows the secrets of a process and takes them out of texts.
+#[derive(Clone)]
 pub struct Redactor {
-    /// Longest first, so that a secret that contains another goes whole.
-    values: Vec<String>,
-    grams: HashSet<Vec<u8>>,
+    finders: Vec<Finder<'static>>,
+    grams: HashSet<[u8; GRAM]>,
 }
 
 impl Redactor {
@@ -34,53 +38,106 @@ impl Redactor {
         let secret = |(name, value): &(N, V)| {
             is_secret_name(name.as_ref()) && value.as_ref().trim().len() >= VALUE_MIN
         };
-        Self::from_values(
-            variables.into_iter().filter(secret).map(|(_, value)| value.as_ref().trim().to_owned()),
-        )
+        Self::from_values(variables.into_iter().filter(secret).map(|(_, value)| value))
     }
 
-    fn from_values(secrets: impl Iterator<Item = String>) -> Self {
+    /// A redactor for these secrets. Blanks around them are not theirs, and what is shorter than six bytes is none.
+    pub fn from_values<V: AsRef<str>>(secrets: impl IntoIterator<Item = V>) -> Self {
         let mut values = Vec::new();
         let mut grams = HashSet::new();
         for secret in secrets {
+            let secret = secret.as_ref().trim();
+            if secret.len() < SECRET_MIN {
+                continue;
+            }
             let lines = secret.lines().filter(|line| line.len() >= SECRET_LINE_MIN).map(str::to_owned);
-            values.extend(lines.chain(json_form(&secret)));
-            let forms = base64_forms(secret.as_bytes());
-            grams.extend(forms.iter().flat_map(|form| form.as_bytes().windows(GRAM).map(<[u8]>::to_vec)));
-            values.extend(forms);
-            values.push(secret);
+            values.extend(lines.chain(json_form(secret)).chain([secret.to_owned()]));
+            for form in base64_forms(secret.as_bytes()) {
+                grams.extend(
+                    form.as_bytes().windows(GRAM).filter_map(|gram| <[u8; GRAM]>::try_from(gram).ok()),
+                );
+                // A longer one is found by its pieces.
+                values.extend((VALUE_MIN..GRAM).contains(&form.len()).then_some(form));
+            }
         }
-        values.retain(|value| value.len() >= VALUE_MIN);
-        values.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+        values.sort();
         values.dedup();
-        Self { values, grams }
+        let finders = values.iter().map(|value| Finder::new(value).into_owned()).collect();
+        Self { finders, grams }
     }
 
     /// `text` without secrets.
     pub fn redact(&self, text: &str) -> String {
-        let mut spans: Vec<(usize, usize)> = self.value_spans(text);
-        spans.extend(self.gram_spans(text));
+        replace(text, self.spans(text))
+    }
+
+    /// Where secrets stand.
+    fn spans(&self, text: &str) -> Vec<(usize, usize)> {
+        let mut spans = self.value_spans(text.as_bytes());
+        spans.extend(self.gram_spans(text.as_bytes()));
         spans.extend(token_spans(text));
-        replace(text, spans)
+        spans
     }
 
-    fn value_spans(&self, text: &str) -> Vec<(usize, usize)> {
-        let found = |value: &String| {
-            text.match_indices(value.as_str()).map(|(at, value)| (at, at + value.len())).collect::<Vec<_>>()
+    fn value_spans(&self, text: &[u8]) -> Vec<(usize, usize)> {
+        let found = |finder: &Finder<'_>| {
+            let length = finder.needle().len();
+            finder.find_iter(text).map(|at| (at, at + length)).collect::<Vec<_>>()
         };
-        self.values.iter().flat_map(found).collect()
+        self.finders.iter().flat_map(found).collect()
     }
 
-    fn gram_spans(&self, text: &str) -> Vec<(usize, usize)> {
+    fn gram_spans(&self, text: &[u8]) -> Vec<(usize, usize)> {
         if self.grams.is_empty() {
             return Vec::new();
         }
-        let windows = text.as_bytes().windows(GRAM).enumerate();
-        windows.filter(|(_, gram)| self.grams.contains(*gram)).map(|(at, _)| (at, at + GRAM)).collect()
+        let mut spans = Vec::new();
+        for (start, end) in base64_runs(text) {
+            let windows = (start..=end - GRAM).map(|at| (at, at + GRAM));
+            let is_known = |(from, to): &(usize, usize)| {
+                <&[u8; GRAM]>::try_from(&text[*from..*to]).is_ok_and(|gram| self.grams.contains(gram))
+            };
+            spans.extend(windows.filter(is_known));
+        }
+        spans
     }
 }
 
-fn is_secret_name(name: &str) -> bool {
+/// Where so many characters of base64 follow each other that a piece can stand there: ordinary text has few such places.
+fn base64_runs(text: &[u8]) -> Vec<(usize, usize)> {
+    let mut runs = Vec::new();
+    let mut at = 0;
+    while at + GRAM <= text.len() {
+        // From the end: the last character that is none says how far the next place is.
+        match text[at..at + GRAM].iter().rposition(|byte| !is_base64(*byte)) {
+            Some(foreign) => at += foreign + 1,
+            None => {
+                let rest = text[at + GRAM..].iter().position(|byte| !is_base64(*byte));
+                let end = rest.map_or(text.len(), |rest| at + GRAM + rest);
+                runs.push((at, end));
+                at = end + 1;
+            }
+        }
+    }
+    runs
+}
+
+const BASE64: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0u8;
+    while byte < 128 {
+        table[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_');
+        byte += 1;
+    }
+    table
+};
+
+fn is_base64(byte: u8) -> bool {
+    BASE64[usize::from(byte)]
+}
+
+/// Whether a variable of this name is taken for a secret.
+pub fn is_secret_name(name: &str) -> bool {
     let name = name.to_ascii_uppercase();
     SECRET_WORDS.iter().any(|word| name.contains(word))
         && !HARMLESS_WORDS.iter().any(|word| name.contains(word))

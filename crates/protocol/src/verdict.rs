@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::decimal::is_decimal;
+
 /// What became of the problem that the agent was sent to.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, Hash)]
 pub enum Verdict {
@@ -51,16 +53,10 @@ pub struct Usage {
     pub cost_usd: Option<String>,
 }
 
-/// A decimal that Kubernetes' users can read and sum: digits and a point, nothing else. Anything else is no cost.
+/// Anything but a decimal is no cost.
 fn decimal<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?;
     Ok(text.filter(|text| is_decimal(text)))
-}
-
-fn is_decimal(text: &str) -> bool {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
-    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    text.len() <= 32 && digits(whole) && digits(fraction)
 }
 
 #[cfg(test)]

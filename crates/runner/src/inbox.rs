@@ -1,6 +1,7 @@
 //! Everything that can happen to the runner, in one queue: the engine's lines, the ends of its pipes, signals.
 
 use std::io::{self, BufReader, Read};
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
@@ -8,6 +9,7 @@ use nix::sys::signal::{SigSet, Signal};
 use punching_fist_protocol::Stream;
 
 use crate::lines::{Lines, RawLine};
+use crate::watch::{Pending, watch};
 
 /// A full queue holds the engine up; lines can be long, so it is short.
 const QUEUE: usize = 8;
@@ -19,6 +21,8 @@ pub enum Note {
     Line(Stream, RawLine),
     /// Nobody holds the other end of one of the pipes any more.
     Closed,
+    /// Files of the engine have changed.
+    Changed,
     /// A signal for the runner.
     Signal(Signal),
 }
@@ -63,6 +67,12 @@ impl Inbox {
             // Nobody listens any more: nobody has to know.
             let _ = to.send(Note::Closed);
         })
+    }
+
+    /// Tells of changes below a directory, once until `pending` is cleared.
+    pub fn watch(&self, directory: PathBuf, pending: Pending) -> io::Result<()> {
+        let to = self.sender.clone();
+        spawn("watch", move || watch(&directory, &pending, || to.send(Note::Changed).is_ok()))
     }
 }
 

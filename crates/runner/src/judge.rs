@@ -4,7 +4,11 @@
 use nix::sys::signal::Signal;
 use punching_fist_protocol::{ExitCode, Finish, LongResult, Reason, ShortResult, State, VERSION};
 
+use crate::engine::ExitCodes;
 use crate::observed::Observed;
+
+/// What the gateway's errors begin with; a word follows.
+const GATEWAY: &str = "punching-fist-gateway: ";
 
 /// How the engine's process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +17,8 @@ pub enum ProcessEnd {
     Exited(i32),
     /// By a signal.
     Killed(Signal),
+    /// By us, as it had said that it is done and didn't leave.
+    Lingered,
     /// It didn't: it can't be ended.
     Unknown,
 }
@@ -31,22 +37,38 @@ impl Fault {
     pub fn new(reason: Reason, text: impl Into<String>) -> Self {
         Self { reason, text: text.into() }
     }
+
+    /// A setting that can't be worked with.
+    pub fn refused(text: impl Into<String>) -> Self {
+        Self::new(Reason::ConfigurationRefused, text)
+    }
 }
 
 /// Both forms of the result.
-pub fn result(observed: Observed, end: ProcessEnd, stop: Option<Fault>) -> (ShortResult, LongResult) {
-    if let Some(finish) = verdict(&observed, end) {
+pub fn result(
+    observed: Observed,
+    codes: ExitCodes,
+    end: ProcessEnd,
+    stop: Option<Fault>,
+) -> (ShortResult, LongResult) {
+    if let Some(finish) = verdict(&observed, codes, end) {
         return concluded(&observed, finish.clone());
     }
-    let Fault { reason, text } = stop.unwrap_or_else(|| fault(&observed, end));
+    let refusal = observed.gateway.clone().or(stop);
+    let Fault { reason, text } = refusal.unwrap_or_else(|| fault(&observed, codes, end));
     let short = ShortResult::without_verdict(reason, text, observed.usage);
     (ShortResult { summary: observed.last_words, acted: observed.acted, ..short }, LongResult::default())
 }
 
-/// The conclusion, if everything agrees: it can be read, the engine calls itself finished, and its exit code says so.
-/// Why we stopped it doesn't matter then: it was done.
-fn verdict(observed: &Observed, end: ProcessEnd) -> Option<&Finish> {
-    let agrees = observed.state == Some(State::Finished) && end == ProcessEnd::Exited(0);
+/// The conclusion, if everything agrees: it can be read, the engine calls itself finished, and its exit code, if it
+/// means anything, says so. Why we stopped it doesn't matter then: it was done.
+fn verdict(observed: &Observed, codes: ExitCodes, end: ProcessEnd) -> Option<&Finish> {
+    let ended_well = match end {
+        ProcessEnd::Exited(code) => code == 0 || codes == ExitCodes::Meaningless,
+        ProcessEnd::Lingered => true,
+        ProcessEnd::Killed(_) | ProcessEnd::Unknown => false,
+    };
+    let agrees = observed.state == Some(State::Finished) && ended_well;
     observed.finish.as_ref().filter(|_| agrees)?.as_ref().ok()
 }
 
@@ -65,13 +87,13 @@ fn concluded(observed: &Observed, finish: Finish) -> (ShortResult, LongResult) {
     (short, LongResult { report: finish.report, plan: finish.plan })
 }
 
-fn fault(observed: &Observed, end: ProcessEnd) -> Fault {
+fn fault(observed: &Observed, codes: ExitCodes, end: ProcessEnd) -> Fault {
     if let Some(Err(problem)) = &observed.finish {
         return Fault::new(Reason::AgentFault, format!("the agent's verdict can't be read: {problem}"));
     }
     match end {
-        ProcessEnd::Exited(0) => without_conclusion(observed),
-        ProcessEnd::Exited(code) => exited(observed, code),
+        ProcessEnd::Exited(0) | ProcessEnd::Lingered => without_conclusion(observed),
+        ProcessEnd::Exited(code) => exited(observed, codes, code),
         ProcessEnd::Killed(Signal::SIGKILL) => Fault::new(
             Reason::AgentFault,
             "the engine was killed (SIGKILL): out of memory, or by the agent itself",
@@ -86,27 +108,60 @@ fn fault(observed: &Observed, end: ProcessEnd) -> Fault {
 fn without_conclusion(observed: &Observed) -> Fault {
     let text = match observed.state {
         Some(State::AwaitingInput) => "the agent asked a question, which nobody answers, and gave no verdict",
+        Some(State::AwaitingConfirmation) => "the agent waited for a confirmation, which nobody gives",
         Some(State::Finished) if observed.finish.is_none() => "the agent ended without a verdict",
         _ => "the engine ended before the agent was finished",
     };
     match &observed.error {
         Some((Some(reason), text)) if *reason != Reason::VerdictReached => Fault::new(*reason, text),
         Some((_, error)) => Fault::new(Reason::NoVerdict, format!("{text}: {error}")),
-        None => Fault::new(Reason::NoVerdict, text),
+        None => Fault::new(by_state(observed.state), text),
     }
 }
 
-/// The engine's exit codes are the runner's own. Its last error says more, if it goes with the code.
-fn exited(observed: &Observed, code: i32) -> Fault {
+/// What an end is without a verdict and without an error that says more.
+fn by_state(state: Option<State>) -> Reason {
+    match state {
+        Some(State::Stuck) => Reason::Stuck,
+        Some(State::RateLimited) => Reason::ProviderFault,
+        _ => Reason::NoVerdict,
+    }
+}
+
+/// An engine's last error says more than its exit code, if it goes with the code.
+fn exited(observed: &Observed, codes: ExitCodes, code: i32) -> Fault {
+    let last = observed.last_complaint.as_deref().map(|line| format!(": {line}")).unwrap_or_default();
+    let error = observed.error.clone();
+    let (said, text) = error.unwrap_or((None, format!("the engine ended with exit code {code}{last}")));
+    let said = said.filter(|reason| *reason != Reason::VerdictReached);
+    let reason = match codes {
+        ExitCodes::Ours => by_code(said, code),
+        ExitCodes::Plain | ExitCodes::Meaningless => said.unwrap_or(Reason::AgentFault),
+    };
+    Fault::new(reason, text)
+}
+
+/// The reason for one of the runner's own exit codes.
+fn by_code(said: Option<Reason>, code: i32) -> Reason {
     let known = ExitCode::from_i32(code);
     let default = match known {
         Some(ExitCode::Refused) => Reason::ConfigurationRefused,
         Some(ExitCode::LimitReached) => Reason::IterationLimit,
         _ => Reason::AgentFault,
     };
-    let (reason, text) =
-        observed.error.clone().unwrap_or((None, format!("the engine ended with exit code {code}")));
-    Fault::new(reason.filter(|reason| Some(reason.exit_code()) == known).unwrap_or(default), text)
+    said.filter(|reason| Some(reason.exit_code()) == known).unwrap_or(default)
+}
+
+/// What the model's gateway says in an error's text, wherever the engine puts it. It outranks all that an engine makes
+/// of it: to most, a budget that is spent is a provider that refuses.
+pub fn gateway_word(text: &str) -> Option<Reason> {
+    let (_, word) = text.split_once(GATEWAY)?;
+    let word = word.split(|character: char| !character.is_ascii_alphabetic()).next()?;
+    match word {
+        "BudgetExceeded" => Some(Reason::BudgetExceeded),
+        "RunOver" | "Refused" => Some(Reason::ConfigurationRefused),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -160,7 +215,7 @@ mod tests {
             (&[], Exited(127), Reason::AgentFault),
         ];
         for (lines, end, expected) in table {
-            let (short, _) = result(events(lines), end, None);
+            let (short, _) = result(events(lines), ExitCodes::Ours, end, None);
             assert_eq!(short.reason, expected, "{lines:?} {end:?}");
             assert_eq!(short.verdict.is_some(), expected == Reason::VerdictReached);
             assert_eq!(short.error.is_none(), expected == Reason::VerdictReached);
@@ -176,7 +231,7 @@ mod tests {
     fn a_verdict_that_cant_be_read_is_a_fault_even_after_a_good_one() {
         let mut observed = events(&[FINISH, FINISHED]);
         observed.finish = Some(Err("unknown variant".to_owned()));
-        let (short, long) = result(observed, ProcessEnd::Exited(0), None);
+        let (short, long) = result(observed, ExitCodes::Ours, ProcessEnd::Exited(0), None);
         assert_eq!((short.reason, short.verdict), (Reason::AgentFault, None));
         assert!(short.error.is_some_and(|error| error.contains("unknown variant")) && long.is_empty());
     }
@@ -189,9 +244,14 @@ mod tests {
             (ProcessEnd::Exited(0), &[]),
             (ProcessEnd::Exited(10), &[PROVIDER]),
         ] {
-            assert_eq!(result(events(lines), end, stop()).0.reason, Reason::TimeLimit, "{lines:?}");
+            assert_eq!(
+                result(events(lines), ExitCodes::Ours, end, stop()).0.reason,
+                Reason::TimeLimit,
+                "{lines:?}"
+            );
         }
-        let (short, long) = result(events(&[FINISH, FINISHED]), ProcessEnd::Exited(0), stop());
+        let (short, long) =
+            result(events(&[FINISH, FINISHED]), ExitCodes::Ours, ProcessEnd::Exited(0), stop());
         assert_eq!((short.verdict, long.report.as_deref()), (Some(Verdict::Diagnosed), Some("r")));
     }
 }

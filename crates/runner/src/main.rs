@@ -2,18 +2,26 @@
 //!
 //! `place DEST` copies this program to DEST, for an init container; `run` does the work, as its environment says.
 
+mod cost;
 mod engine;
 mod inbox;
 mod journal;
 mod judge;
+mod kubeconfig;
 mod lines;
 mod observed;
 mod place;
 mod processes;
 mod run;
+mod secrets;
 mod settings;
+mod skills;
+mod start;
 mod supervisor;
+mod task;
 mod termination;
+mod verdict_block;
+mod watch;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -1,6 +1,11 @@
 //! What an engine's events have shown so far.
 
-use punching_fist_protocol::{Event, Finish, Reason, State, Usage};
+use punching_fist_protocol::{Event, Finish, Reason, State, Stream, Usage, cut};
+
+use crate::judge::{Fault, gateway_word};
+
+/// So much of a line on standard error says what it is about.
+const COMPLAINT_MAX: usize = 500;
 
 /// What is remembered of a run: enough to judge it.
 #[derive(Debug, Default)]
@@ -11,6 +16,10 @@ pub struct Observed {
     pub state: Option<State>,
     /// The last error: its reason, if it is one for an end, and what it says.
     pub error: Option<(Option<Reason>, String)>,
+    /// What the model's gateway refused, and why.
+    pub gateway: Option<Fault>,
+    /// The last line on standard error that isn't empty.
+    pub last_complaint: Option<String>,
     /// The last that the agent said.
     pub last_words: String,
     /// What was used.
@@ -26,7 +35,14 @@ impl Observed {
         match event {
             Event::Finish(finish) => self.finish = Some(Ok(finish.clone())),
             Event::State { state } => self.state = Some(*state),
-            Event::Error { reason, text, .. } => self.error = Some((*reason, text.clone())),
+            Event::Error { reason, text, .. } => {
+                self.error = Some((*reason, text.clone()));
+                let refused = || gateway_word(text).map(|reason| Fault::new(reason, text));
+                self.gateway = self.gateway.take().or_else(refused);
+            }
+            Event::Log { stream: Stream::Stderr, text } if !text.trim().is_empty() => {
+                self.last_complaint = Some(cut(text.trim(), COMPLAINT_MAX));
+            }
             Event::Message { text } => text.clone_into(&mut self.last_words),
             Event::Usage(usage) => usage.clone_into(&mut self.usage),
             Event::Thought { .. }

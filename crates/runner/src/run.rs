@@ -1,13 +1,15 @@
 //! One attempt, from the environment to the exit code.
 
+use std::fs;
 use std::io;
 use std::process::ExitCode;
 
 use nix::sys::prctl;
-use punching_fist_protocol::{Event, LongResult, Reason, Redactor, ShortResult, Usage};
+use punching_fist_protocol::{Event, LongResult, Reason, ShortResult, Usage};
 
 use crate::journal::Journal;
 use crate::judge::{self, Fault};
+use crate::secrets;
 use crate::settings::Environment;
 use crate::supervisor::Supervisor;
 use crate::termination::TerminationLog;
@@ -16,7 +18,7 @@ use crate::termination::TerminationLog;
 pub fn run() -> ExitCode {
     let protected = protect();
     let environment = Environment::of_this_process();
-    let mut journal = Journal::new(io::stdout(), Redactor::from_env(environment.variables()));
+    let mut journal = Journal::new(io::stdout(), secrets::redactor(&environment));
     let path = environment.termination_log();
     let termination = TerminationLog::open(&path);
     if let Err(error) = &termination {
@@ -49,11 +51,12 @@ fn attempt(
     environment: &Environment,
     journal: &mut Journal<io::Stdout>,
 ) -> Result<(ShortResult, LongResult), Fault> {
-    let settings = environment
-        .settings()
-        .map_err(|error| Fault::new(Reason::ConfigurationRefused, error.to_string()))?;
-    let run = Supervisor::start(&settings, journal)?.watch();
-    Ok(judge::result(run.observed, run.end, run.stop))
+    let settings = environment.settings().map_err(|error| Fault::refused(error.to_string()))?;
+    let run = Supervisor::start(&settings, journal).map(Supervisor::watch);
+    // Where it isn't, nothing was put there.
+    let _ = fs::remove_dir_all(&settings.task.state_directory);
+    let run = run?;
+    Ok(judge::result(run.observed, settings.engine.exit_codes(), run.end, run.stop))
 }
 
 fn refusal(fault: &Fault, journal: &mut Journal<io::Stdout>) -> ShortResult {

@@ -1,20 +1,41 @@
 //! What the pod's environment tells the runner. A setting that is missing or makes no sense is named in the error.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use punching_fist_protocol::is_decimal;
+
+use crate::cost::Prices;
 use crate::engine::{self, Engine};
+use crate::kubeconfig::{self, KubeconfigError};
+use crate::skills::{SkillError, Skills};
+use crate::task::Task;
 
 const ENGINE: &str = "PUNCHING_FIST_ENGINE";
+const RUNTIME: &str = "PUNCHING_FIST_RUNTIME";
+const COMMAND: &str = "PUNCHING_FIST_COMMAND";
 const PROMPT_FILE: &str = "PUNCHING_FIST_PROMPT_FILE";
+const MODE: &str = "PUNCHING_FIST_MODE";
 const TIMEOUT_SECONDS: &str = "PUNCHING_FIST_TIMEOUT_SECONDS";
 const MAX_ITERATIONS: &str = "PUNCHING_FIST_MAX_ITERATIONS";
+const MAX_COST: &str = "PUNCHING_FIST_MAX_COST_USD";
 const GRACE_SECONDS: &str = "PUNCHING_FIST_GRACE_SECONDS";
+const SKILLS_DIR: &str = "PUNCHING_FIST_SKILLS_DIR";
+const TOKEN_FILE: &str = "PUNCHING_FIST_TOKEN_FILE";
 const TERMINATION_LOG: &str = "PUNCHING_FIST_TERMINATION_LOG";
-/// What the engine can't do without, besides: the runner passes it on.
-const MODEL: [&str; 2] = ["LLM_MODEL", "LLM_API_KEY"];
+const KUBECONFIG: &str = "KUBECONFIG";
+const MODEL: &str = "LLM_MODEL";
+const API_KEY: &str = "LLM_API_KEY";
+const BASE_URL: &str = "LLM_BASE_URL";
+const INPUT_PRICE: &str = "LLM_INPUT_COST_PER_TOKEN";
+const OUTPUT_PRICE: &str = "LLM_OUTPUT_COST_PER_TOKEN";
+
+/// What is wrong where the engine `command` has nothing to start.
+pub const NO_COMMAND: &str = "the environment variable PUNCHING_FIST_COMMAND has to be a JSON list of strings that begins with a program";
 
 /// Where Kubernetes looks for a container's termination message.
 const DEFAULT_TERMINATION_LOG: &str = "/dev/termination-log";
@@ -27,12 +48,12 @@ const MOST_SECONDS: u64 = 30 * 24 * 3600;
 pub struct Settings {
     /// Which engine.
     pub engine: &'static dyn Engine,
-    /// How long it may work.
-    pub timeout: Duration,
-    /// How many steps it may take.
-    pub max_iterations: u64,
+    /// What it is told, its limits too.
+    pub task: Task,
     /// How long Kubernetes waits between SIGTERM and SIGKILL.
     pub grace: Duration,
+    /// What tokens cost, where that is known.
+    pub prices: Prices,
 }
 
 /// A setting that the runner can't work with.
@@ -51,17 +72,49 @@ pub enum SettingError {
         /// The greatest value that makes sense.
         most: u64,
     },
+    /// It is no amount of money.
+    #[error("the environment variable {name} has to be a decimal like \"2.50\", not {value:?}")]
+    Decimal {
+        /// The variable.
+        name: &'static str,
+        /// What it holds.
+        value: String,
+    },
+    /// It is none of the words that make sense.
+    #[error("the environment variable {name} has to be {known}, not {value:?}")]
+    Word {
+        /// The variable.
+        name: &'static str,
+        /// What it holds.
+        value: String,
+        /// The words that make sense.
+        known: &'static str,
+    },
     /// It names no engine.
     #[error("the environment variable {ENGINE} names no engine: {0:?}; there is {known}", known = engine::names().join(", "))]
     Engine(String),
-    /// The prompt can't be read, or is empty.
-    #[error("the environment variable {PROMPT_FILE} names {path}, which {problem}")]
-    Prompt {
+    /// The engine `command` has nothing to start.
+    #[error("{NO_COMMAND}, not {0:?}")]
+    Command(String),
+    /// A file can't be read, or is empty.
+    #[error("the environment variable {name} names {path}, which {problem}")]
+    File {
+        /// The variable.
+        name: &'static str,
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         problem: String,
     },
+    /// The skills can't be read.
+    #[error("the environment variable {SKILLS_DIR} names skills that can't be used: {0}")]
+    Skills(#[from] SkillError),
+    /// The other cluster's kubeconfig is refused.
+    #[error("the environment variable {KUBECONFIG} names a file that is refused: {0}")]
+    Kubeconfig(#[from] KubeconfigError),
+    /// The process has no current directory.
+    #[error("the container's working directory can't be used: {0}")]
+    Workspace(#[from] io::Error),
 }
 
 /// The environment as the runner reads it: what isn't Unicode is read as well as it can be.
@@ -77,8 +130,13 @@ impl Environment {
     }
 
     /// Every variable.
-    pub fn variables(&self) -> impl Iterator<Item = (&String, &String)> {
-        self.0.iter()
+    pub fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// A variable, if there is something in it.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.optional(name)
     }
 
     /// Where the termination message goes. Known before anything else: a refused setting is told there.
@@ -90,28 +148,81 @@ impl Environment {
     pub fn settings(&self) -> Result<Settings, SettingError> {
         let engine = self.required(ENGINE)?;
         let engine = engine::by_name(engine).ok_or_else(|| SettingError::Engine(engine.to_owned()))?;
-        self.check_prompt()?;
-        MODEL.into_iter().try_for_each(|name| self.required(name).map(drop))?;
-        let timeout = number(TIMEOUT_SECONDS, self.required(TIMEOUT_SECONDS)?, MOST_SECONDS)?;
-        let max_iterations = number(MAX_ITERATIONS, self.required(MAX_ITERATIONS)?, u64::from(u32::MAX))?;
         let grace = self.optional(GRACE_SECONDS).map(|value| number(GRACE_SECONDS, value, MOST_SECONDS));
         let grace = grace.transpose()?.unwrap_or(DEFAULT_GRACE_SECONDS);
+        self.check_kubeconfig()?;
         Ok(Settings {
             engine,
-            timeout: Duration::from_secs(timeout),
-            max_iterations,
+            task: self.task(engine)?,
             grace: Duration::from_secs(grace),
+            prices: Prices { input: self.price(INPUT_PRICE), output: self.price(OUTPUT_PRICE) },
         })
     }
 
-    fn check_prompt(&self) -> Result<(), SettingError> {
-        let path = PathBuf::from(self.required(PROMPT_FILE)?);
-        let problem = match std::fs::read(&path) {
-            Ok(prompt) if prompt.trim_ascii().is_empty() => "is empty".to_owned(),
-            Ok(_) => return Ok(()),
-            Err(error) => format!("can't be read: {error}"),
+    fn task(&self, engine: &dyn Engine) -> Result<Task, SettingError> {
+        let (prompt_file, prompt) = file(PROMPT_FILE, self.required(PROMPT_FILE)?)?;
+        let timeout = number(TIMEOUT_SECONDS, self.required(TIMEOUT_SECONDS)?, MOST_SECONDS)?;
+        Ok(Task {
+            prompt,
+            prompt_file,
+            mode: self.word(MODE, "Investigate or Remediate")?,
+            model: of_model(engine, MODEL, self.optional(MODEL).unwrap_or_default().to_owned())?,
+            api_key: of_model(engine, API_KEY, self.api_key()?)?,
+            base_url: self.optional(BASE_URL).map(str::to_owned),
+            max_iterations: number(MAX_ITERATIONS, self.required(MAX_ITERATIONS)?, u64::from(u32::MAX))?,
+            max_cost: self.decimal(MAX_COST)?,
+            timeout: Duration::from_secs(timeout),
+            runtime: self.word(RUNTIME, "cli or docker")?,
+            command: self.command()?,
+            skills: self
+                .optional(SKILLS_DIR)
+                .map(|root| Skills::read(Path::new(root)))
+                .transpose()?
+                .unwrap_or_default(),
+            state_directory: std::env::temp_dir().join(format!("punching-fist-{}", std::process::id())),
+            workspace: std::env::current_dir()?,
+            home: self.optional("HOME").unwrap_or("/").into(),
+        })
+    }
+
+    /// The token for the model's gateway, or the model's key.
+    fn api_key(&self) -> Result<String, SettingError> {
+        let Some(path) = self.optional(TOKEN_FILE) else {
+            return Ok(self.optional(API_KEY).unwrap_or_default().to_owned());
         };
-        Err(SettingError::Prompt { path, problem })
+        let (_, token) = file(TOKEN_FILE, path)?;
+        Ok(token.trim().to_owned())
+    }
+
+    fn command(&self) -> Result<Vec<String>, SettingError> {
+        let Some(value) = self.optional(COMMAND) else { return Ok(Vec::new()) };
+        serde_json::from_str(value).map_err(|_| SettingError::Command(value.to_owned()))
+    }
+
+    /// The file of another cluster that the operator mounts; whatever else the image names is its own.
+    fn check_kubeconfig(&self) -> Result<(), SettingError> {
+        let path =
+            self.optional(KUBECONFIG).map(Path::new).filter(|path| path.starts_with(kubeconfig::DIRECTORY));
+        let Some(path) = path else { return Ok(()) };
+        let (_, text) = file(KUBECONFIG, path)?;
+        Ok(kubeconfig::check(&text).map(drop)?)
+    }
+
+    fn word<T: FromStr + Default>(&self, name: &'static str, known: &'static str) -> Result<T, SettingError> {
+        let Some(value) = self.optional(name) else { return Ok(T::default()) };
+        value.parse().map_err(|_| SettingError::Word { name, value: value.to_owned(), known })
+    }
+
+    fn decimal(&self, name: &'static str) -> Result<Option<String>, SettingError> {
+        let wrong = |value: &str| SettingError::Decimal { name, value: value.to_owned() };
+        let checked = |value: &str| if is_decimal(value) { Ok(value.to_owned()) } else { Err(wrong(value)) };
+        self.optional(name).map(checked).transpose()
+    }
+
+    /// A price that makes no sense is none: the gateway has it from elsewhere.
+    fn price(&self, name: &str) -> f64 {
+        let price = self.optional(name).and_then(|price| price.parse().ok()).unwrap_or_default();
+        if f64::is_finite(price) && price > 0.0 { price } else { 0.0 }
     }
 
     fn optional(&self, name: &str) -> Option<&str> {
@@ -121,6 +232,22 @@ impl Environment {
     fn required(&self, name: &'static str) -> Result<&str, SettingError> {
         self.optional(name).ok_or(SettingError::Missing(name))
     }
+}
+
+/// What an engine without a model can do without.
+fn of_model(engine: &dyn Engine, name: &'static str, value: String) -> Result<String, SettingError> {
+    if value.is_empty() && engine.needs_model() { Err(SettingError::Missing(name)) } else { Ok(value) }
+}
+
+/// What stands in a file that a variable names.
+fn file(name: &'static str, path: impl Into<PathBuf>) -> Result<(PathBuf, String), SettingError> {
+    let path = path.into();
+    let problem = match fs::read(&path) {
+        Ok(bytes) if bytes.trim_ascii().is_empty() => "is empty".to_owned(),
+        Ok(bytes) => return Ok((path, String::from_utf8_lossy(&bytes).into_owned())),
+        Err(error) => format!("can't be read: {error}"),
+    };
+    Err(SettingError::File { name, path, problem })
 }
 
 fn number(name: &'static str, value: &str, most: u64) -> Result<u64, SettingError> {
@@ -151,7 +278,7 @@ mod tests {
             environment(&[(GRACE_SECONDS, " 5 ")]).settings().unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(settings.engine.name(), "sdk");
         assert_eq!(
-            (settings.timeout.as_secs(), settings.grace.as_secs(), settings.max_iterations),
+            (settings.task.timeout.as_secs(), settings.grace.as_secs(), settings.task.max_iterations),
             (60, 5, 10)
         );
         assert_eq!(environment(&[]).termination_log(), PathBuf::from(DEFAULT_TERMINATION_LOG));

@@ -2,16 +2,16 @@
 
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use punching_fist_protocol::{Event, MARKER, Reason, Stream};
+use punching_fist_protocol::{Event, MARKER, Reason, State, Stream};
 
-use crate::engine::{Engine, Reading};
+use crate::cost::is_spent;
+use crate::engine::{Launch, Reader, Reading};
 use crate::inbox::{Inbox, Note};
 use crate::journal::Journal;
 use crate::judge::{Fault, ProcessEnd};
@@ -19,6 +19,8 @@ use crate::lines::RawLine;
 use crate::observed::Observed;
 use crate::processes;
 use crate::settings::Settings;
+use crate::start::start;
+use crate::watch::Pending;
 
 /// What an engine gets to end in order, at most, even if the pod's grace is longer.
 const MOST_TO_STOP: Duration = Duration::from_secs(15);
@@ -30,12 +32,18 @@ pub struct Supervisor<'a, W> {
     settings: &'a Settings,
     journal: &'a mut Journal<W>,
     inbox: Receiver<Note>,
+    pending: Pending,
+    reader: Box<dyn Reader>,
     engine: Pid,
     observed: Observed,
     end: Option<ProcessEnd>,
     stop: Option<Fault>,
     /// When patience is over: first the time limit, then, after a stop, the moment to kill.
     deadline: Instant,
+    /// Until when the engine may stay in its state.
+    linger: Option<Instant>,
+    /// It was asked to end as it had stayed in its last state too long.
+    lingered: bool,
     open_pipes: u8,
 }
 
@@ -52,11 +60,13 @@ pub struct Run {
 impl<'a, W: AsFd> Supervisor<'a, W> {
     /// Starts the engine.
     pub fn start(settings: &'a Settings, journal: &'a mut Journal<W>) -> Result<Self, Fault> {
+        let launch = settings.engine.launch(&settings.task)?;
         // A child inherits its parent's signal mask: it is there before the runner keeps signals back for itself.
-        let mut child = spawn(settings.engine)?;
+        let mut child = start(&launch, &settings.task)?;
         // A process id always fits: the kernel's are positive `i32`s.
         let engine = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
-        let inbox = listen(&mut child).map_err(|error| {
+        let pending = Pending::default();
+        let inbox = listen(&mut child, &launch, &pending).map_err(|error| {
             processes::end_all(engine);
             Fault::new(Reason::AgentFault, format!("the system refuses a thread or a signal: {error}"))
         })?;
@@ -64,12 +74,16 @@ impl<'a, W: AsFd> Supervisor<'a, W> {
             settings,
             journal,
             inbox,
+            pending,
+            reader: settings.engine.reader(&settings.task),
             engine,
             observed: Observed::default(),
             // Its end may be older than our ear for it.
             end: processes::reap(engine),
             stop: None,
-            deadline: Instant::now() + settings.timeout,
+            deadline: Instant::now() + settings.task.timeout,
+            linger: None,
+            lingered: false,
             open_pipes: 2,
         })
     }
@@ -77,25 +91,48 @@ impl<'a, W: AsFd> Supervisor<'a, W> {
     /// Goes on until the engine has ended, no process of it is left, and its last line is read.
     pub fn watch(mut self) -> Run {
         while self.end.is_none() {
-            match self.inbox.recv_timeout(self.deadline.saturating_duration_since(Instant::now())) {
+            let until = self.linger.map_or(self.deadline, |linger| linger.min(self.deadline));
+            match self.inbox.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(note) => self.take(note),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            if self.end.is_none() && Instant::now() >= self.deadline {
-                self.out_of_patience();
-            }
+            self.keep_time();
         }
         // Whatever the engine left behind could still print, or write over the result.
         let end = processes::end_all(self.engine);
         self.end = self.end.or(end);
         self.drain();
-        Run { observed: self.observed, end: self.end.unwrap_or(ProcessEnd::Unknown), stop: self.stop }
+        let end = self.conclude();
+        Run { observed: self.observed, end, stop: self.stop }
+    }
+
+    /// What the reader knows only now.
+    fn conclude(&mut self) -> ProcessEnd {
+        let end = if self.lingered { ProcessEnd::Lingered } else { self.end.unwrap_or(ProcessEnd::Unknown) };
+        let mut last = self.reader.look();
+        last.extend(self.reader.at_end(end));
+        self.readings(last);
+        end
+    }
+
+    fn keep_time(&mut self) {
+        let now = Instant::now();
+        if self.end.is_none() && now >= self.deadline {
+            self.out_of_patience();
+        } else if self.end.is_none() && self.linger.is_some_and(|linger| now >= linger) {
+            self.end_stay();
+        }
     }
 
     fn take(&mut self, note: Note) {
         match note {
             Note::Line(stream, line) => self.line(stream, line),
+            Note::Changed => {
+                self.pending.clear();
+                let readings = self.reader.look();
+                self.readings(readings);
+            }
             Note::Closed => self.open_pipes = self.open_pipes.saturating_sub(1),
             Note::Signal(Signal::SIGCHLD) => self.end = self.end.or(processes::reap(self.engine)),
             Note::Signal(signal) => {
@@ -105,27 +142,65 @@ impl<'a, W: AsFd> Supervisor<'a, W> {
     }
 
     fn line(&mut self, stream: Stream, line: RawLine) {
-        let reading = match stream {
-            Stream::Stdout if line.lost == 0 => self.settings.engine.read(&line.text),
-            _ => Reading::Other,
-        };
-        match reading {
-            Reading::Event(event) => self.event(event),
-            Reading::UnreadableFinish(problem) => {
-                self.observed.finish = Some(Err(self.journal.redact(&problem)));
-                self.log(stream, line);
-            }
-            Reading::Other => self.log(stream, line),
+        let is_whole = stream == Stream::Stdout && line.lost == 0;
+        match is_whole.then(|| self.reader.line(&line.text)).flatten() {
+            Some(readings) => self.readings(readings),
+            None => self.log(stream, line),
         }
     }
 
+    fn readings(&mut self, readings: Vec<Reading>) {
+        for reading in readings {
+            match reading {
+                Reading::Event(Event::Log { .. }) => {}
+                Reading::Event(event) => self.event(event),
+                Reading::UnreadableFinish(problem) => self.unreadable(&problem),
+            }
+        }
+    }
+
+    fn unreadable(&mut self, problem: &str) {
+        let text = self.journal.redact(problem);
+        self.journal.write(Event::Error { reason: None, code: None, text: text.clone() });
+        self.observed.finish = Some(Err(text));
+    }
+
     fn event(&mut self, event: Event) {
-        let event = self.journal.redacted(event);
+        let mut event = self.journal.redacted(event);
+        if let Event::Usage(usage) = &mut event {
+            self.settings.prices.complete(usage);
+        }
+        match event {
+            // That it was told to leave changes nothing of what it came to.
+            Event::State { .. } if self.lingered => return,
+            Event::State { state } => self.state(state),
+            _ => {}
+        }
         self.observed.observe(&event);
         self.journal.write(event);
-        let (used, most) = (self.observed.usage.iterations, self.settings.max_iterations);
-        if used > most {
-            self.stop(Fault::new(Reason::IterationLimit, format!("the agent took more than {most} steps")));
+        self.keep_limits();
+    }
+
+    /// A state that the engine stays in doesn't begin anew when it is told again.
+    fn state(&mut self, state: State) {
+        if self.observed.state != Some(state) {
+            self.linger = self.settings.engine.patience(state).map(|patience| Instant::now() + patience);
+        }
+    }
+
+    fn keep_limits(&mut self) {
+        let task = &self.settings.task;
+        let usage = &self.observed.usage;
+        let spent = usage.cost_usd.as_deref();
+        if usage.iterations > task.max_iterations {
+            let text = format!("the agent took more than {} steps", task.max_iterations);
+            self.stop(Fault::new(Reason::IterationLimit, text));
+        } else if is_spent(spent, task.max_cost.as_deref()) {
+            let [spent, most] = [spent, task.max_cost.as_deref()].map(Option::unwrap_or_default);
+            let text = format!("the agent spent {spent} US dollars, of {most} that it may");
+            self.stop(Fault::new(Reason::BudgetExceeded, text));
+        } else if let Some(fault) = self.observed.gateway.clone() {
+            self.stop(fault);
         }
     }
 
@@ -133,26 +208,57 @@ impl<'a, W: AsFd> Supervisor<'a, W> {
         let text =
             if line.lost == 0 { line.text } else { format!("{}{MARKER} {} bytes", line.text, line.lost) };
         let event = self.journal.redacted(Event::Log { stream, text });
+        self.observed.observe(&event);
         self.journal.write(event);
     }
 
     fn out_of_patience(&mut self) {
-        if self.stop.is_some() {
+        if self.stop.is_some() || self.lingered {
             // It had its time to end in order.
             self.end = processes::end_all(self.engine).or(Some(ProcessEnd::Unknown));
             return;
         }
-        let seconds = self.settings.timeout.as_secs();
+        let seconds = self.settings.task.timeout.as_secs();
         self.stop(Fault::new(Reason::TimeLimit, format!("the agent was not done after {seconds} s")));
+    }
+
+    /// The engine says that it waits for what nobody gives, or that it is done, and stays.
+    fn end_stay(&mut self) {
+        let (reason, text) = match self.observed.state {
+            Some(State::AwaitingInput) => {
+                (Reason::NoVerdict, "the agent waits for an answer, which nobody gives")
+            }
+            Some(State::AwaitingConfirmation) => {
+                (Reason::NoVerdict, "the agent waits for a confirmation, which nobody gives")
+            }
+            Some(State::RateLimited) => (
+                Reason::ProviderFault,
+                "the model's provider limits the rate of calls, and the engine only waits",
+            ),
+            _ => return self.end_leaving(),
+        };
+        self.stop(Fault::new(reason, text));
+    }
+
+    fn end_leaving(&mut self) {
+        self.lingered = true;
+        let text = "the agent is done and the engine doesn't leave".to_owned();
+        self.journal.write(Event::Error { reason: None, code: None, text });
+        self.ask_to_end();
     }
 
     /// Asks the engine to end. The first reason stays.
     fn stop(&mut self, fault: Fault) {
-        if self.stop.is_some() {
+        if self.stop.is_some() || self.end.is_some() {
             return;
         }
         self.journal.write(Event::Error { reason: Some(fault.reason), code: None, text: fault.text.clone() });
         self.stop = Some(fault);
+        self.ask_to_end();
+    }
+
+    fn ask_to_end(&mut self) {
+        self.linger = None;
         self.deadline = Instant::now() + MOST_TO_STOP.min(self.settings.grace / 2);
         // One that has just ended can't be asked: its end is on its way to us.
         let _ = killpg(self.engine, self.settings.engine.stop_signal());
@@ -171,28 +277,10 @@ impl<'a, W: AsFd> Supervisor<'a, W> {
     }
 }
 
-/// Starts the engine in a process group of its own, with pipes and not with what the runner itself writes to.
-fn spawn(engine: &dyn Engine) -> Result<Child, Fault> {
-    let mut command = Command::new(engine.program());
-    command.args(engine.arguments()).process_group(0);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.spawn().map_err(|error| not_started(engine.program(), &error))
-}
-
-fn listen(child: &mut Child) -> io::Result<Receiver<Note>> {
+fn listen(child: &mut Child, launch: &Launch, pending: &Pending) -> io::Result<Receiver<Note>> {
     let (inbox, receiver) = Inbox::open()?;
     child.stdout.take().map_or(Ok(()), |pipe| inbox.read(Stream::Stdout, pipe))?;
     child.stderr.take().map_or(Ok(()), |pipe| inbox.read(Stream::Stderr, pipe))?;
+    launch.watched.clone().map_or(Ok(()), |directory| inbox.watch(directory, pending.clone()))?;
     Ok(receiver)
-}
-
-fn not_started(program: &str, error: &io::Error) -> Fault {
-    match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => {
-            let path = std::env::var("PATH").unwrap_or_default();
-            let text = format!("the image has no runnable program {program} in PATH ({path}): {error}");
-            Fault::new(Reason::EngineMissing, text)
-        }
-        _ => Fault::new(Reason::AgentFault, format!("can't start {program}: {error}")),
-    }
 }

@@ -1,0 +1,104 @@
+//! The engine `command`: any program that writes its conclusion to the file `$PUNCHING_FIST_RESULT`.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use nix::sys::signal::Signal;
+use punching_fist_protocol::{Event, Finish, State};
+
+use super::{Engine, ExitCodes, Launch, Reader, Reading, protocol_lines};
+use crate::judge::{Fault, ProcessEnd};
+use crate::settings;
+use crate::task::Task;
+
+/// A conclusion that takes more bytes is none: what is kept of it is a hundredth.
+const RESULT_MAX: u64 = 10_000_000;
+const RESULT: &str = "PUNCHING_FIST_RESULT";
+
+/// The program that the profile names.
+pub struct Command;
+
+impl Engine for Command {
+    fn name(&self) -> &'static str {
+        "command"
+    }
+
+    fn launch(&self, task: &Task) -> Result<Launch, Fault> {
+        let (program, arguments) =
+            task.command.split_first().ok_or_else(|| Fault::refused(settings::NO_COMMAND))?;
+        Ok(Launch {
+            program: program.into(),
+            arguments: arguments.iter().map(Into::into).collect(),
+            set: vec![(RESULT.into(), result_file(task).into())],
+            directories: vec![task.state_directory.clone()],
+            ..Launch::default()
+        })
+    }
+
+    fn reader(&self, task: &Task) -> Box<dyn Reader> {
+        Box::new(ResultFile { path: result_file(task) })
+    }
+
+    fn exit_codes(&self) -> ExitCodes {
+        ExitCodes::Plain
+    }
+
+    fn stop_signal(&self) -> Signal {
+        Signal::SIGTERM
+    }
+
+    fn needs_model(&self) -> bool {
+        false
+    }
+}
+
+fn result_file(task: &Task) -> PathBuf {
+    task.state_directory.join("result.json")
+}
+
+struct ResultFile {
+    path: PathBuf,
+}
+
+impl Reader for ResultFile {
+    fn line(&mut self, line: &str) -> Option<Vec<Reading>> {
+        match protocol_lines::read(line)? {
+            // The file alone says what the program concludes, and its end when it is done.
+            Reading::Event(Event::Finish(_)) | Reading::UnreadableFinish(_) => None,
+            event @ Reading::Event(_) => Some(vec![event]),
+        }
+    }
+
+    fn at_end(&mut self, end: ProcessEnd) -> Vec<Reading> {
+        match conclusion(&self.path) {
+            Ok(None) => Vec::new(),
+            Ok(Some(finish)) if end == ProcessEnd::Exited(0) => {
+                vec![
+                    Reading::Event(Event::Finish(finish)),
+                    Reading::Event(Event::State { state: State::Finished }),
+                ]
+            }
+            Ok(Some(finish)) => vec![Reading::Event(Event::Finish(finish))],
+            Err(problem) => vec![Reading::UnreadableFinish(format!("{RESULT}: {problem}"))],
+        }
+    }
+}
+
+/// What the file says; none if there is no file.
+fn conclusion(path: &Path) -> Result<Option<Finish>, String> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file.map_err(|error| error.to_string())?,
+    };
+    // Whatever else stands under that name could be read without end.
+    if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
+        return Err("the path holds no file".to_owned());
+    }
+    let mut text = Vec::new();
+    file.take(RESULT_MAX + 1).read_to_end(&mut text).map_err(|error| error.to_string())?;
+    if text.len() as u64 > RESULT_MAX {
+        return Err(format!("the file has more than {RESULT_MAX} bytes"));
+    }
+    serde_json::from_slice(&text).map(Some).map_err(|error| format!("the file is no conclusion: {error}"))
+}

@@ -1,0 +1,60 @@
+//! Starting an engine: the files that it needs first, then its process, in a group of its own.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use punching_fist_protocol::Reason;
+
+use crate::engine::Launch;
+use crate::judge::Fault;
+use crate::task::Task;
+
+const API_KEY: &str = "LLM_API_KEY";
+
+/// Starts what an adapter has asked for, with pipes and not with what the runner itself writes to.
+pub fn start(launch: &Launch, task: &Task) -> Result<Child, Fault> {
+    prepare(launch)?;
+    let mut command = Command::new(&launch.program);
+    command.args(&launch.arguments).process_group(0);
+    if !task.api_key.is_empty() {
+        command.env(API_KEY, &task.api_key);
+    }
+    for name in &launch.remove {
+        command.env_remove(name);
+    }
+    command.envs(launch.set.iter().map(|(name, value)| (name, value)));
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().map_err(|error| not_started(&launch.program, &error))
+}
+
+fn prepare(launch: &Launch) -> Result<(), Fault> {
+    for directory in launch.directories.iter().chain(&launch.watched) {
+        fs::create_dir_all(directory).map_err(|error| not_written(directory, &error))?;
+    }
+    for (path, text) in &launch.files {
+        let written = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(path, text));
+        written.map_err(|error| not_written(path, &error))?;
+    }
+    Ok(())
+}
+
+fn not_written(path: &Path, error: &io::Error) -> Fault {
+    let text = format!("can't write {}, which the engine needs: {error}", path.display());
+    Fault::new(Reason::AgentFault, text)
+}
+
+fn not_started(program: &OsStr, error: &io::Error) -> Fault {
+    let program = program.to_string_lossy();
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => {
+            let path = std::env::var("PATH").unwrap_or_default();
+            let text = format!("the image has no runnable program {program} in PATH ({path}): {error}");
+            Fault::new(Reason::EngineMissing, text)
+        }
+        _ => Fault::new(Reason::AgentFault, format!("can't start {program}: {error}")),
+    }
+}

@@ -1,0 +1,90 @@
+//! What an engine is told of its task.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::skills::Skills;
+
+/// What to do, with which model, within which limits.
+#[derive(Clone, Debug, Default)]
+pub struct Task {
+    /// The prompt as the operator rendered it.
+    pub prompt: String,
+    /// The file that it stands in.
+    pub prompt_file: PathBuf,
+    /// What the agent is there for.
+    pub mode: Mode,
+    /// The model as litellm calls it, with its provider: `openai/…`. Empty where the engine needs none.
+    pub model: String,
+    /// The model's key, or the token that the gateway takes for it. Empty where the engine needs none.
+    pub api_key: String,
+    /// Where the model is called; none: where its provider is.
+    pub base_url: Option<String>,
+    /// How many steps it may take.
+    pub max_iterations: u64,
+    /// What it may cost, in US dollars: a decimal.
+    pub max_cost: Option<String>,
+    /// How long it may take.
+    pub timeout: Duration,
+    /// Where the engine `main` works.
+    pub runtime: Runtime,
+    /// What the engine `command` starts.
+    pub command: Vec<String>,
+    /// What it is taught.
+    pub skills: Skills,
+    /// For the engine's own files, of this run alone. An adapter that uses it names it in its launch.
+    pub state_directory: PathBuf,
+    /// Where the agent works: the engine's current directory.
+    pub workspace: PathBuf,
+    /// The user's home directory.
+    pub home: PathBuf,
+}
+
+/// What an agent is there for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// To look.
+    #[default]
+    Investigate,
+    /// To mend.
+    Remediate,
+}
+
+/// Where the engine `main` runs its commands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Runtime {
+    /// In its own container.
+    #[default]
+    Cli,
+    /// In a container beside it, by the node's Docker socket.
+    Docker,
+}
+
+/// The word is none of those that are known.
+#[derive(Debug)]
+pub struct UnknownWord;
+
+impl FromStr for Mode {
+    type Err = UnknownWord;
+
+    fn from_str(word: &str) -> Result<Self, UnknownWord> {
+        match word {
+            "Investigate" => Ok(Self::Investigate),
+            "Remediate" => Ok(Self::Remediate),
+            _ => Err(UnknownWord),
+        }
+    }
+}
+
+impl FromStr for Runtime {
+    type Err = UnknownWord;
+
+    fn from_str(word: &str) -> Result<Self, UnknownWord> {
+        match word {
+            "cli" => Ok(Self::Cli),
+            "docker" => Ok(Self::Docker),
+            _ => Err(UnknownWord),
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Tells when files below a directory change.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+
+/// How often files are looked at where the kernel doesn't tell of changes.
+const INTERVAL: Duration = Duration::from_millis(200);
+
+/// Whether somebody has been told of a change and hasn't looked yet: one time is enough.
+#[derive(Clone, Debug, Default)]
+pub struct Pending(Arc<AtomicBool>);
+
+impl Pending {
+    /// To be called before looking: what changes from now on is told again.
+    pub fn clear(&self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+
+    fn set(&self) -> bool {
+        !self.0.swap(true, Ordering::SeqCst)
+    }
+}
+
+/// Calls `tell` when something below `root` has changed, until it gives false.
+pub fn watch(root: &Path, pending: &Pending, tell: impl FnMut() -> bool) {
+    let tell = telling(pending, tell);
+    match Watcher::new(root) {
+        Ok(watcher) => watcher.run(tell),
+        // The node's limit of watches is reached: that costs time, not events.
+        Err(_) => at_intervals(tell),
+    }
+}
+
+fn telling(pending: &Pending, mut tell: impl FnMut() -> bool) -> impl FnMut() -> bool {
+    let pending = pending.clone();
+    move || !pending.set() || tell()
+}
+
+fn at_intervals(mut tell: impl FnMut() -> bool) {
+    while tell() {
+        thread::sleep(INTERVAL);
+    }
+}
+
+struct Watcher {
+    inotify: Inotify,
+    root: PathBuf,
+}
+
+impl Watcher {
+    fn new(root: &Path) -> nix::Result<Self> {
+        let inotify = Inotify::init(InitFlags::IN_CLOEXEC)?;
+        let watcher = Self { inotify, root: root.to_owned() };
+        watcher.add(root)?;
+        Ok(watcher)
+    }
+
+    fn run(self, mut tell: impl FnMut() -> bool) {
+        // What was written before the watch is told of now.
+        while tell() {
+            match self.wait() {
+                Ok(()) | Err(Errno::EINTR) => {}
+                Err(_) => return at_intervals(tell),
+            }
+        }
+    }
+
+    /// Waits for a change. New directories are watched before anybody is told: what stands in them is found then.
+    fn wait(&self) -> nix::Result<()> {
+        let events = self.inotify.read_events()?;
+        let grown = AddWatchFlags::IN_ISDIR | AddWatchFlags::IN_Q_OVERFLOW;
+        if events.iter().any(|event| event.mask.intersects(grown)) {
+            self.add(&self.root)?;
+        }
+        Ok(())
+    }
+
+    /// Watches a directory and those below it. One that is watched already stays so; one that is gone doesn't matter.
+    fn add(&self, directory: &Path) -> nix::Result<()> {
+        let changes = AddWatchFlags::IN_CREATE
+            | AddWatchFlags::IN_MODIFY
+            | AddWatchFlags::IN_MOVED_TO
+            | AddWatchFlags::IN_ONLYDIR
+            | AddWatchFlags::IN_DONT_FOLLOW;
+        match self.inotify.add_watch(directory, changes) {
+            Err(Errno::ENOENT | Errno::ENOTDIR) if directory != self.root => return Ok(()),
+            watched => watched?,
+        };
+        let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+        let directories = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        directories.map(|entry| entry.path()).try_for_each(|path| self.add(&path))
+    }
+}
