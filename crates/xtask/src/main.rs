@@ -1,5 +1,6 @@
 //! `cargo xtask`: the commands of this repository. One file for each; what they bring up is in `testkit`.
 
+mod bench;
 mod cluster;
 mod demo;
 mod generate;
@@ -29,6 +30,8 @@ enum Command {
     Test(test::Arguments),
     /// Write the files that are made from code: crds/*.yaml
     Generate(generate::Arguments),
+    /// Measure what we cost, beside the same thing without us
+    Bench(bench::Arguments),
     /// A cluster for development, in the background: control plane, node, kinds, operator
     #[command(subcommand)]
     Cluster(cluster::Command),
@@ -40,6 +43,7 @@ async fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments).await,
         Command::Test(arguments) => test::run(&arguments).await,
         Command::Generate(arguments) => generate::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments).await,
         Command::Cluster(command) => cluster::run(command).await,
     };
     outcome.unwrap_or_else(|error| {
