@@ -15,6 +15,7 @@ use crate::backoff::Backoff;
 use crate::gate::Gate;
 use crate::ledger::Ledger;
 use crate::queue::Queue;
+use crate::run::HasKey;
 
 /// The context of one kind's controller.
 pub(crate) struct Context {
@@ -22,6 +23,7 @@ pub(crate) struct Context {
     /// The operator's own namespace.
     pub(crate) namespace: String,
     pub(crate) settings: Arc<Settings>,
+    pub(crate) has_key: HasKey,
     /// Open when every cache has been filled once.
     pub(crate) filled: Gate,
     /// The Jobs of this kind's tasks.

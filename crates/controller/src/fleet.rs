@@ -112,10 +112,12 @@ impl Snapshot {
     }
 }
 
-/// Whether nothing but a slot keeps it from starting.
+/// Whether nothing but a slot keeps it from starting. One that waits for its model's key says itself when it has it.
 fn may_start<K: Task>(task: &K) -> bool {
-    let conditions = task.task_status().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    let stalled = conditions::holds(conditions, reasons::STALLED).is_some();
+    let status = task.task_status();
+    let conditions = status.map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let keyless = status.and_then(|status| status.reason.as_deref()) == Some(reasons::MODEL_KEY_MISSING);
+    let stalled = keyless || conditions::holds(conditions, reasons::STALLED).is_some();
     let alert = task.as_alert().and_then(|alert| alert.status.as_ref()?.alert_state);
     let held = task.is_suspended() || task.is_cancelled() || task.meta().deletion_timestamp.is_some();
     !held && !stalled && alert != Some(AlertState::Resolved)

@@ -10,7 +10,7 @@ use kube::ResourceExt;
 use kube::runtime::watcher::Event;
 use punching_fist_api::names;
 use punching_fist_core::job;
-use punching_fist_core::pods::PodRecord;
+use punching_fist_core::pods::{PodRecord, owning_job};
 use tokio::sync::watch;
 
 /// Records of pods, by UID of their task and their own UID.
@@ -95,7 +95,7 @@ impl Inner {
         let Some((task, record)) = pod.labels().get(names::LABEL_TASK_ID).zip(PodRecord::of(pod)) else {
             return;
         };
-        if !is_of_job(pod, &job::name(task)) {
+        if owning_job(pod).is_none_or(|owner| owner.name != job::name(task)) {
             return;
         }
         if let Some(listed) = &mut self.listed {
@@ -114,12 +114,6 @@ impl Inner {
             }
         }
     }
-}
-
-/// Whether that Job made the pod: a label alone would let any pod of the namespace speak for the agent.
-fn is_of_job(pod: &Pod, job: &str) -> bool {
-    let mut owners = pod.owner_references().iter();
-    owners.any(|owner| owner.controller == Some(true) && owner.kind == "Job" && owner.name == job)
 }
 
 #[cfg(test)]

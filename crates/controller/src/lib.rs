@@ -24,7 +24,7 @@ mod write;
 
 pub use error::Error;
 pub use metrics::Metrics;
-pub use run::{Replica, run};
+pub use run::{HasKey, Replica, run};
 
 #[cfg(test)]
 mod tests;

@@ -17,7 +17,7 @@ use punching_fist_core::{phase, prompt, text};
 
 use crate::context::Context;
 use crate::jobs::Made;
-use crate::preflight::Cleared;
+use crate::preflight::{Cleared, Hindrance};
 use crate::write::Report;
 use crate::{Error, events, jobs, preflight, report, successor, write};
 
@@ -183,20 +183,23 @@ impl<'a, K: Task> Pass<'a, K> {
 
     /// Asks for a slot, and takes it if it is granted.
     async fn ask(&self) -> Result<Action, Error> {
-        if let Some(say) = preflight::namespace(self.task, self.context) {
-            return self.stall(&say, AT_REST).await;
+        if let Some(hindrance) = preflight::namespace(self.task, self.context) {
+            return self.hold_up(&hindrance).await;
         }
         let granted = self.context.queue.is_granted(&self.uid);
         let prompted = self.task.as_alert().map(prompt::known_alerts);
         let cleared = match preflight::clear(self.task, prompted.unwrap_or(0), self.context) {
             Ok(cleared) => cleared,
-            Err(say) => return self.stall(&say, AT_REST).await,
+            Err(hindrance) => return self.hold_up(&hindrance).await,
         };
+        if let Some(hindrance) = preflight::key(self.task, cleared.profile, self.context) {
+            return self.hold_up(&hindrance).await;
+        }
         let queued = self.status.reason() == reasons::QUEUED;
         if granted || !queued {
             let missing = preflight::service_account(self.task, cleared.profile, self.context).await?;
-            if let Some(say) = missing {
-                return self.stall(&say, UNDER_WAY).await;
+            if let Some(hindrance) = missing {
+                return self.hold_up(&hindrance).await;
             }
         }
         if !granted {
@@ -205,14 +208,24 @@ impl<'a, K: Task> Pass<'a, K> {
         }
         let prompted = prompted.and_then(|count| i64::try_from(count).ok());
         let status = self.status.clone().admitted(job::name(&self.uid), prompted, self.generation, self.now);
-        self.write(self.task, status).await?;
+        if let Err(error) = self.write(self.task, status).await {
+            // Any other error says nothing about whether it is admitted: the slot stays taken, and the write is tried again.
+            if error.is_refusal() {
+                self.context.queue.set_aside(&self.uid);
+            }
+            return Err(error);
+        }
         Ok(Action::requeue(UNDER_WAY))
     }
 
-    /// It waits for somebody to mend something; `again` is when it is looked at without an edit.
-    async fn stall(&self, say: &Say, again: Duration) -> Result<Action, Error> {
-        let action = self.wait(say, true, again).await;
-        self.context.queue.give_back(&self.uid);
+    /// It waits for what is in its way, without a slot. One whose status can't be written would be given the next slot at
+    /// once, so it is set aside.
+    async fn hold_up(&self, hindrance: &Hindrance) -> Result<Action, Error> {
+        let action = self.wait(&hindrance.say, hindrance.stalled, hindrance.again).await;
+        match &action {
+            Ok(_) | Err(Error::Conflict) => self.context.queue.give_back(&self.uid),
+            Err(_) => self.context.queue.set_aside(&self.uid),
+        }
         action
     }
 
@@ -229,7 +242,7 @@ impl<'a, K: Task> Pass<'a, K> {
         let prompted = usize::try_from(prompted).unwrap_or(0);
         let Cleared { profile, prompt } = match preflight::clear(self.task, prompted, self.context) {
             Ok(cleared) => cleared,
-            Err(say) => return self.stall(&say, AT_REST).await,
+            Err(hindrance) => return self.hold_up(&hindrance).await,
         };
         let run = Run { task: self.task, profile, settings: &self.context.settings, prompt: &prompt };
         let job = job::build(&run).ok_or(Error::Incomplete("name"))?;
@@ -238,11 +251,11 @@ impl<'a, K: Task> Pass<'a, K> {
             Made::Taken => {
                 let message =
                     format!("a Job {:?} is there and belongs to something else; delete it", job.name_any());
-                self.stall(&Say::new(reasons::JOB_NAME_TAKEN, message), UNDER_WAY * 4).await
+                self.hold_up(&Hindrance::of_cluster(reasons::JOB_NAME_TAKEN, message, UNDER_WAY * 4)).await
             }
             Made::Refused(why) => {
                 let message = format!("the API server refuses the Job: {why}");
-                self.stall(&Say::new(reasons::JOB_REFUSED, message), UNDER_WAY * 4).await
+                self.hold_up(&Hindrance::of_cluster(reasons::JOB_REFUSED, message, UNDER_WAY * 4)).await
             }
         }
     }

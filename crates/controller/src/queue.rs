@@ -3,7 +3,7 @@
 //! A grant is an assumption, as kube-scheduler makes it: the slot counts as taken until the caches show the task as
 //! admitted. Passes only ask; what they are told is forgotten with the process, and decided anew by the next leader.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -27,11 +27,22 @@ const AT_LEAST: Duration = Duration::from_secs(30);
 /// What is kept of deleted tasks' pods is looked for so often.
 const SWEEP: Duration = Duration::from_secs(300);
 
+/// A task whose status the API server refuses gets no slot for so long.
+const SET_ASIDE: Duration = Duration::from_secs(60);
+
 /// What passes see of the queue.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Queue {
-    granted: Arc<Mutex<HashSet<String>>>,
+    slots: Arc<Mutex<Slots>>,
     changed: Arc<Notify>,
+}
+
+/// By UID of their tasks.
+#[derive(Debug, Default)]
+struct Slots {
+    granted: HashSet<String>,
+    /// Until when they get none.
+    aside: HashMap<String, Instant>,
 }
 
 /// How the loop wakes passes.
@@ -43,14 +54,22 @@ pub(crate) struct Wake {
 impl Queue {
     /// Whether the task has a slot.
     pub(crate) fn is_granted(&self, uid: &str) -> bool {
-        self.granted().contains(uid)
+        self.slots().granted.contains(uid)
     }
 
     /// The task can't use its slot.
     pub(crate) fn give_back(&self, uid: &str) {
-        if self.granted().remove(uid) {
+        let was_granted = self.slots().granted.remove(uid);
+        if was_granted {
             self.changed();
         }
+    }
+
+    /// The task can't use its slot, and no status will ever show why: without a pause it would be given the next one at
+    /// once, and so on.
+    pub(crate) fn set_aside(&self, uid: &str) {
+        self.slots().aside.insert(uid.to_owned(), Instant::now() + SET_ASIDE);
+        self.give_back(uid);
     }
 
     /// Something changed that the loop may care about.
@@ -81,25 +100,33 @@ impl Queue {
     }
 
     pub(crate) fn admit(&self, mut snapshot: Snapshot, settings: &Settings, metrics: &Metrics, wake: &Wake) {
-        self.granted().retain(|uid| snapshot.refs.contains_key(uid));
-        for candidate in &snapshot.waiting {
-            if self.is_granted(&candidate.uid) {
-                snapshot.taken.insert(candidate.uid.clone(), candidate.profile.clone());
-            }
-        }
-        let (running, waiting) = (snapshot.taken.len(), snapshot.waiting.len());
+        let waiting = snapshot.waiting.len();
+        self.slots().account(&mut snapshot);
+        let running = snapshot.taken.len();
         let admitted = admission::admit(snapshot.waiting, &snapshot.taken, settings);
         metrics.queue(running + admitted.len(), waiting.saturating_sub(admitted.len()));
         for candidate in admitted {
-            self.granted().insert(candidate.uid.clone());
+            self.slots().granted.insert(candidate.uid.clone());
             if let Some(task) = snapshot.refs.remove(&candidate.uid) {
                 wake.wake(task);
             }
         }
     }
 
-    fn granted(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
-        self.granted.lock().unwrap_or_else(PoisonError::into_inner)
+    fn slots(&self) -> std::sync::MutexGuard<'_, Slots> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Slots {
+    /// Counts what is granted as taken, and leaves out who is set aside.
+    fn account(&mut self, snapshot: &mut Snapshot) {
+        self.granted.retain(|uid| snapshot.refs.contains_key(uid));
+        self.aside.retain(|_, until| Instant::now() < *until);
+        for candidate in snapshot.waiting.iter().filter(|candidate| self.granted.contains(&candidate.uid)) {
+            snapshot.taken.insert(candidate.uid.clone(), candidate.profile.clone());
+        }
+        snapshot.waiting.retain(|candidate| !self.aside.contains_key(&candidate.uid));
     }
 }
 

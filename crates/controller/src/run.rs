@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::channel::mpsc;
+use futures::channel::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use futures::future::Either;
-use futures::{Stream, StreamExt, TryStreamExt, future};
+use futures::{StreamExt, TryStreamExt, future};
 use jiff::Timestamp;
 use k8s_controller::events::{EventRecorder, Reporter};
 use k8s_openapi::api::batch::v1::Job;
 use kube::runtime::controller::{Action, Config, Error as ControllerError};
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::reflector::ObjectRef;
 use kube::runtime::{Controller, watcher};
 use kube::{Client, ResourceExt};
 use punching_fist_api::{AlertTask, MaintenanceTask, Task, TaskKind};
@@ -32,6 +32,9 @@ const DEBOUNCE: Duration = Duration::from_millis(50);
 /// How long a pass may take. kube's client retries by itself for much longer.
 const PASS_LIMIT: Duration = Duration::from_secs(30);
 
+/// Whether the operator can read the key of the agent profile of that name.
+pub type HasKey = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+
 /// Who reconciles.
 #[derive(Clone, Debug)]
 pub struct Replica {
@@ -45,77 +48,84 @@ pub struct Replica {
 pub async fn run(
     client: Client,
     settings: Arc<Settings>,
+    has_key: HasKey,
     metrics: Metrics,
     replica: Replica,
     stop: impl Future<Output = ()> + Send + 'static,
 ) {
-    run_by(Timestamp::now, client, settings, metrics, replica, stop).await;
+    Given { clock: Timestamp::now, client, settings, has_key, metrics, replica }.run(stop).await;
 }
 
-/// The same by any clock.
-pub(crate) async fn run_by(
-    clock: fn() -> Timestamp,
-    client: Client,
-    settings: Arc<Settings>,
-    metrics: Metrics,
-    replica: Replica,
-    stop: impl Future<Output = ()> + Send + 'static,
-) {
-    let stop = future::FutureExt::shared(stop);
-    let (queue, filled) = (Queue::default(), Gate::closed());
-    let (alerts, alert_events) = watch::tasks::<AlertTask>(&client);
-    let (maintenance, maintenance_events) = watch::tasks::<MaintenanceTask>(&client);
-    let (alert_jobs, alert_job_events) = watch::jobs::<AlertTask>(&client);
-    let (maintenance_jobs, maintenance_job_events) = watch::jobs::<MaintenanceTask>(&client);
-    let fleet = Fleet {
-        alerts,
-        maintenance,
-        alert_jobs,
-        maintenance_jobs,
-        alert_pods: Ledger::default(),
-        maintenance_pods: Ledger::default(),
-    };
-    let (wake_alerts, woken_alerts) = mpsc::unbounded();
-    let (wake_maintenance, woken_maintenance) = mpsc::unbounded();
-    let wake = Wake { alerts: wake_alerts, maintenance: wake_maintenance };
+/// Everything that comes from outside.
+pub(crate) struct Given {
+    pub(crate) clock: fn() -> Timestamp,
+    pub(crate) client: Client,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) has_key: HasKey,
+    pub(crate) metrics: Metrics,
+    pub(crate) replica: Replica,
+}
 
-    let context = |kind: TaskKind, jobs: &Store<Job>, pods: &Ledger| {
+impl Given {
+    /// Reconciles until `stop` is done.
+    pub(crate) async fn run(self, stop: impl Future<Output = ()> + Send + 'static) {
+        let stop = future::FutureExt::shared(stop);
+        let (queue, filled) = (Queue::default(), Gate::closed());
+        let alerts = Watched::<AlertTask>::new(&self.client);
+        let maintenance = Watched::<MaintenanceTask>::new(&self.client);
+        let fleet = fleet(&alerts, &maintenance);
+        let wake = Wake { alerts: alerts.wake.clone(), maintenance: maintenance.wake.clone() };
+        let of_alerts = self.context(&alerts, &fleet, &queue, &filled);
+        let of_maintenance = self.context(&maintenance, &fleet, &queue, &filled);
+        let alerts = alerts.control(of_alerts, stop.clone());
+        let maintenance = maintenance.control(of_maintenance, stop.clone());
+        let filling = fill(fleet.clone(), filled.clone());
+        let too_soon = stopped_too_soon(filled.clone(), stop);
+        let admission = queue.run(fleet, filled, self.settings, self.metrics, wake);
+        tokio::select! {
+            () = async { future::join(alerts, maintenance).await; } => {}
+            () = admission => {}
+            () = too_soon => {}
+            () = filling => {}
+        }
+    }
+
+    /// What the passes of one kind are given.
+    fn context<K: Task>(
+        &self,
+        kind: &Watched<K>,
+        fleet: &Fleet,
+        queue: &Queue,
+        filled: &Gate,
+    ) -> Arc<Context> {
         Arc::new(Context {
-            client: client.clone(),
-            namespace: replica.namespace.clone(),
-            settings: settings.clone(),
+            client: self.client.clone(),
+            namespace: self.replica.namespace.clone(),
+            settings: self.settings.clone(),
+            has_key: self.has_key.clone(),
             filled: filled.clone(),
-            jobs: jobs.clone(),
-            pods: pods.clone(),
+            jobs: kind.jobs.0.clone(),
+            pods: kind.pods.clone(),
             alerts: fleet.alerts.clone(),
             queue: queue.clone(),
-            recorder: recorder(&client, kind, &replica.name),
-            metrics: metrics.clone(),
+            recorder: recorder(&self.client, K::KIND, &self.replica.name),
+            metrics: self.metrics.clone(),
             backoff: Backoff::default(),
-            clock,
-            started: clock(),
+            clock: self.clock,
+            started: (self.clock)(),
         })
-    };
-    let of_alerts = context(TaskKind::AlertTask, &fleet.alert_jobs, &fleet.alert_pods);
-    let of_maintenance = context(TaskKind::MaintenanceTask, &fleet.maintenance_jobs, &fleet.maintenance_pods);
-    let alerts =
-        control(fleet.alerts.clone(), alert_events, alert_job_events, woken_alerts, of_alerts, stop.clone());
-    let maintenance = control(
-        fleet.maintenance.clone(),
-        maintenance_events,
-        maintenance_job_events,
-        woken_maintenance,
-        of_maintenance,
-        stop.clone(),
-    );
-    let too_soon = stopped_too_soon(filled.clone(), stop);
-    let filling = fill(fleet.clone(), filled.clone());
-    let admission = queue.run(fleet, filled, settings, metrics, wake);
-    tokio::select! {
-        () = async { future::join(alerts, maintenance).await; } => {}
-        () = admission => {}
-        () = too_soon => {}
-        () = filling => {}
+    }
+}
+
+/// The caches of both kinds, for the queue.
+fn fleet(alerts: &Watched<AlertTask>, maintenance: &Watched<MaintenanceTask>) -> Fleet {
+    Fleet {
+        alerts: alerts.tasks.0.clone(),
+        maintenance: maintenance.tasks.0.clone(),
+        alert_jobs: alerts.jobs.0.clone(),
+        maintenance_jobs: maintenance.jobs.0.clone(),
+        alert_pods: alerts.pods.clone(),
+        maintenance_pods: maintenance.pods.clone(),
     }
 }
 
@@ -142,33 +152,44 @@ fn recorder(client: &Client, kind: TaskKind, identity: &str) -> EventRecorder {
     EventRecorder::new(client.clone(), Reporter { controller, instance: Some(identity.to_owned()) })
 }
 
-/// The controller of one kind.
-async fn control<K: Task>(
-    tasks: Store<K>,
-    events: impl Stream<Item = watcher::Result<K>> + Send + 'static,
-    jobs: impl Stream<Item = watcher::Result<Job>> + Send + 'static,
-    woken: impl Stream<Item = ObjectRef<K>> + Send + 'static,
-    context: Arc<Context>,
-    stop: impl Future<Output = ()> + Send + Sync + 'static,
-) {
-    let pods = watch::pods::<K>(&context.client, context.pods.clone());
-    let nudge = |queue: &Queue| {
-        let queue = queue.clone();
-        move || queue.changed()
-    };
-    let (by_task, by_job, by_pod) = (nudge(&context.queue), nudge(&context.queue), nudge(&context.queue));
-    Controller::for_stream(events.inspect_ok(move |_| by_task()), tasks)
-        .owns_stream(jobs.inspect_ok(move |_| by_job()))
-        .reconcile_on(pods.inspect(move |_| by_pod()))
-        .reconcile_on(woken)
-        .with_config(Config::default().concurrency(CONCURRENCY).debounce(DEBOUNCE))
-        .graceful_shutdown_on(stop)
-        .run(reconcile, after_error, context)
-        .for_each(|outcome| {
-            log(outcome);
-            future::ready(())
-        })
-        .await;
+/// The tasks of one kind, what they own, and whom the queue wakes.
+struct Watched<K: Task> {
+    tasks: watch::Watched<K>,
+    jobs: watch::Watched<Job>,
+    pods: Ledger,
+    wake: UnboundedSender<ObjectRef<K>>,
+    woken: UnboundedReceiver<ObjectRef<K>>,
+}
+
+impl<K: Task> Watched<K> {
+    fn new(client: &Client) -> Self {
+        let (wake, woken) = mpsc::unbounded();
+        let (tasks, jobs) = (watch::tasks::<K>(client), watch::jobs::<K>(client));
+        Self { tasks, jobs, pods: Ledger::default(), wake, woken }
+    }
+
+    /// The controller of this kind.
+    async fn control(self, context: Arc<Context>, stop: impl Future<Output = ()> + Send + Sync + 'static) {
+        let pods = watch::pods::<K>(&context.client, self.pods);
+        let ((tasks, changed), (_, job_changed)) = (self.tasks, self.jobs);
+        let nudge = |queue: &Queue| {
+            let queue = queue.clone();
+            move || queue.changed()
+        };
+        let (by_task, by_job, by_pod) = (nudge(&context.queue), nudge(&context.queue), nudge(&context.queue));
+        Controller::for_stream(changed.inspect_ok(move |_| by_task()), tasks)
+            .owns_stream(job_changed.inspect_ok(move |_| by_job()))
+            .reconcile_on(pods.inspect(move |_| by_pod()))
+            .reconcile_on(self.woken)
+            .with_config(Config::default().concurrency(CONCURRENCY).debounce(DEBOUNCE))
+            .graceful_shutdown_on(stop)
+            .run(reconcile, after_error, context)
+            .for_each(|outcome| {
+                log(outcome);
+                future::ready(())
+            })
+            .await;
+    }
 }
 
 pub(crate) async fn reconcile<K: Task>(task: Arc<K>, context: Arc<Context>) -> Result<Action, Error> {

@@ -2,13 +2,12 @@
 //! over a task in every state, and the whole controller with its watches and its queue, beside a small Job controller.
 //! Time is tokio's and stands still: it goes on only when everybody waits for it.
 
-mod blinking;
 mod clock;
 mod cluster;
 mod ground;
+mod line;
 mod live;
 mod objects;
-mod severed;
 
 mod crashes;
 mod endings;

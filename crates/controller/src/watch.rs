@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 use crate::ledger::Ledger;
 
 /// A store, and the stream that fills it and says what it touched.
-type Watched<K> = (Store<K>, stream::BoxStream<'static, watcher::Result<K>>);
+pub(crate) type Watched<K> = (Store<K>, stream::BoxStream<'static, watcher::Result<K>>);
 
 /// All tasks of a kind, without what no pass reads: reports and plans are most of a finished task's size.
 pub(crate) fn tasks<K: Task>(client: &Client) -> Watched<K> {

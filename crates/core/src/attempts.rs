@@ -1,8 +1,8 @@
 //! What the attempts of a run came to: which messages are believed, what is summed, what the agent found.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use punching_fist_api::{Attempt, Confidence, Usage, Verdict};
-use punching_fist_protocol::{self as protocol, ShortResult};
+use punching_fist_api::{Attempt, Confidence, Mode, Usage, Verdict};
+use punching_fist_protocol::{self as protocol, ExitCode, ShortResult};
 
 use crate::pods::{PodEnd, PodRecord};
 use crate::run::ReportSource;
@@ -24,9 +24,17 @@ pub struct Believed {
     pub report: Option<ReportSource>,
 }
 
-/// The verdict of the newest attempt that came to one.
-pub fn newest_verdict(pods: &[PodRecord]) -> Option<Believed> {
-    ended(pods).rev().find_map(|(pod, end)| believed(pod, &short_result(end)?))
+/// The verdict of the newest attempt that came to one, in a run of that mode.
+pub fn newest_verdict(pods: &[PodRecord], mode: Mode) -> Option<Believed> {
+    ended(pods).rev().find_map(|(pod, end)| believed(pod, &short_result(end)?, mode))
+}
+
+/// Whether the newest attempt ended in a way that ends the run: with a verdict, or with what isn't worth another attempt.
+/// The Job says so a moment later.
+pub fn is_decided(pods: &[PodRecord]) -> bool {
+    let newest = ended(pods).next_back();
+    let code = newest.and_then(|(_, end)| ExitCode::from_i32(end.exit_code?));
+    code.is_some_and(|code| !code.is_retryable())
 }
 
 /// The attempts as they were known, and those that have ended since; one entry a pod, oldest first.
@@ -52,7 +60,10 @@ pub fn sum(attempts: &[Attempt]) -> Option<Usage> {
 /// What the newest attempt that failed died of, for people.
 pub fn last_error(pods: &[PodRecord]) -> Option<String> {
     let (_, end) = ended(pods).rfind(|(_, end)| end.exit_code != Some(0))?;
-    let told = short_result(end).and_then(|result| Some(format!("{}: {}", result.reason, result.error?)));
+    let told = short_result(end).map(|result| match result.error {
+        Some(error) => format!("{}: {error}", result.reason),
+        None => result.reason.to_string(),
+    });
     Some(told.unwrap_or_else(|| untold(end)))
 }
 
@@ -120,9 +131,9 @@ fn usage(usage: protocol::Usage) -> Usage {
     }
 }
 
-fn believed(pod: &PodRecord, result: &ShortResult) -> Option<Believed> {
+fn believed(pod: &PodRecord, result: &ShortResult, mode: Mode) -> Option<Believed> {
     let claimed = verdict(result.verdict?);
-    let (verdict, note) = lowered(claimed);
+    let (verdict, note) = lowered(claimed, mode, result.acted);
     let report =
         result.long_sha256.clone().map(|sha256| ReportSource { pod: pod.name.clone(), sha256, note });
     Some(Believed {
@@ -136,19 +147,21 @@ fn believed(pod: &PodRecord, result: &ShortResult) -> Option<Believed> {
     })
 }
 
-/// An agent that may only read can't have fixed anything: what it claims is lowered, and the report says so.
-fn lowered(claimed: Verdict) -> (Verdict, Option<String>) {
-    match claimed {
-        Verdict::Fixed | Verdict::Mitigated => {
-            let note = format!(
-                "> The agent called this {claimed:?}. It could only read, so the verdict is Diagnosed."
-            );
-            (Verdict::Diagnosed, Some(note))
-        }
-        Verdict::Diagnosed | Verdict::NotReproduced | Verdict::NeedsHuman | Verdict::Inconclusive => {
-            (claimed, None)
-        }
+/// Who may not change anything, or changed nothing, has fixed nothing: what it claims is lowered, and the report says so.
+fn lowered(claimed: Verdict, mode: Mode, acted: bool) -> (Verdict, Option<String>) {
+    if !matches!(claimed, Verdict::Fixed | Verdict::Mitigated) {
+        return (claimed, None);
     }
+    let missing = match (mode, acted) {
+        (Mode::Remediate, true) => return (claimed, None),
+        (Mode::Remediate, false) => "none of its commands or edits succeeded",
+        (Mode::Investigate, true) => "the task's mode is Investigate",
+        (Mode::Investigate, false) => {
+            "the task's mode is Investigate, and none of its commands or edits succeeded"
+        }
+    };
+    let note = format!("> The agent called this {claimed:?}, but {missing}, so the verdict is Diagnosed.");
+    (Verdict::Diagnosed, Some(note))
 }
 
 fn verdict(verdict: protocol::Verdict) -> Verdict {
@@ -202,7 +215,8 @@ mod tests {
 
     #[test]
     fn a_message_is_believed_only_with_its_exit_code() {
-        let verdict = |code, message: &Value| newest_verdict(&[pod("a", 1, code, message)]);
+        let verdict =
+            |code, message: &Value| newest_verdict(&[pod("a", 1, code, message)], Mode::Investigate);
         let found = verdict(0, &told("VerdictReached", Some("Diagnosed"))).unwrap();
         assert_eq!(found.finding.verdict, Some(Verdict::Diagnosed));
         assert_eq!(found.report.unwrap().pod, "pod-a");
@@ -218,11 +232,31 @@ mod tests {
     }
 
     #[test]
-    fn who_may_only_read_has_fixed_nothing() {
-        for claim in ["Fixed", "Mitigated"] {
-            let found = newest_verdict(&[pod("a", 1, 0, &told("VerdictReached", Some(claim)))]).unwrap();
-            assert_eq!(found.finding.verdict, Some(Verdict::Diagnosed));
-            assert!(found.report.unwrap().note.unwrap().contains(claim));
+    fn who_may_not_mend_or_did_nothing_has_fixed_nothing() {
+        let rows = [
+            (Mode::Remediate, true, None),
+            (Mode::Remediate, false, Some("none of its commands or edits succeeded")),
+            (Mode::Investigate, true, Some("mode is Investigate,")),
+            (Mode::Investigate, false, Some("mode is Investigate, and none")),
+        ];
+        for (mode, acted, missing) in rows {
+            for (claim, verdict) in [("Fixed", Verdict::Fixed), ("Mitigated", Verdict::Mitigated)] {
+                let mut message = told("VerdictReached", Some(claim));
+                message["acted"] = acted.into();
+                let found = newest_verdict(&[pod("a", 1, 0, &message)], mode).unwrap();
+                let expected = if missing.is_none() { verdict } else { Verdict::Diagnosed };
+                assert_eq!(found.finding.verdict, Some(expected), "{mode:?} {acted} {claim}");
+                let note = found.report.unwrap().note;
+                assert_eq!(note.is_some(), missing.is_some(), "{mode:?} {acted} {claim}");
+                let (note, missing) = (note.unwrap_or_default(), missing.unwrap_or_default());
+                assert!(note.contains(missing) && (note.is_empty() || note.contains(claim)), "{note}");
+            }
+            for claim in ["Diagnosed", "NotReproduced", "NeedsHuman", "Inconclusive"] {
+                let found =
+                    newest_verdict(&[pod("a", 1, 0, &told("VerdictReached", Some(claim)))], mode).unwrap();
+                assert_eq!(format!("{:?}", found.finding.verdict.unwrap()), claim);
+                assert!(found.report.unwrap().note.is_none());
+            }
         }
     }
 
@@ -259,5 +293,16 @@ mod tests {
         assert_eq!(last_error(&pods).unwrap(), "Error: the agent's container ended with exit code 137");
         assert!(last_error(&[]).is_none());
         assert_eq!(last_reason(&pods[..1]).unwrap(), "ProviderFault");
+        let limit = json!({"version": 1, "reason": "IterationLimit"});
+        assert_eq!(last_error(&[pod("a", 1, 12, &limit)]).unwrap(), "IterationLimit");
+    }
+
+    #[test]
+    fn a_run_is_decided_by_a_verdict_or_by_what_is_not_worth_another_attempt() {
+        for (code, expected) in [(0, true), (11, true), (12, true), (10, false), (13, false), (137, false)] {
+            let pods = [pod("b", 2, code, &Value::Null), pod("a", 1, 12, &Value::Null)];
+            assert_eq!(is_decided(&pods), expected, "{code}");
+        }
+        assert!(!is_decided(&[]));
     }
 }

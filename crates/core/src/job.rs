@@ -83,20 +83,26 @@ fn spec<K: Task>(
     mut annotations: BTreeMap<String, String>,
 ) -> JobSpec {
     annotations.insert(names::ANNOTATION_PROMPT.to_owned(), run.prompt.to_owned());
+    let metadata = ObjectMeta {
+        labels: Some(over(&run.profile.pod_labels, labels)),
+        annotations: Some(over(&run.profile.pod_annotations, annotations)),
+        ..ObjectMeta::default()
+    };
     JobSpec {
         backoff_limit: Some(run.task.task_spec().max_retries),
         active_deadline_seconds: Some(deadline(run.task.task_spec(), run.profile, run.settings)),
         pod_failure_policy: Some(failure_policy()),
         template: PodTemplateSpec {
-            metadata: Some(ObjectMeta {
-                labels: Some(labels),
-                annotations: Some(annotations),
-                ..ObjectMeta::default()
-            }),
+            metadata: Some(metadata),
             spec: Some(pod::spec(run.task.task_spec(), run.profile, run.settings)),
         },
         ..JobSpec::default()
     }
+}
+
+/// Ours over the profile's: they decide whose run a pod is.
+fn over(profile: &BTreeMap<String, String>, ours: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    profile.clone().into_iter().chain(ours).collect()
 }
 
 /// The backstop behind the runner's own deadline: every attempt may take its time to start, to work and to end, and the
@@ -136,67 +142,4 @@ fn failure_policy() -> PodFailurePolicy {
 }
 
 #[cfg(test)]
-mod tests {
-    use punching_fist_api::{AlertTask, MaintenanceTask};
-    use serde::de::DeserializeOwned;
-    use serde_json::json;
-
-    use super::*;
-    use crate::profile::tests::settings;
-
-    fn built<K: Task + DeserializeOwned>(spec: &serde_json::Value) -> Job {
-        let metadata = json!({"name": "checkout-is-down", "namespace": "ops", "uid": "5f1c0c5e-0000-4000-8000-000000000001"});
-        let task: K = serde_json::from_value(json!({"metadata": metadata, "spec": spec})).unwrap();
-        let settings = settings();
-        let profile = &settings.profiles["openhands"];
-        build(&Run { task: &task, profile, settings: &settings, prompt: "What is wrong?\n" }).unwrap()
-    }
-
-    /// The files under `tests/golden` are the Jobs that are meant. `UPDATE_GOLDEN=1 cargo test` writes them anew; what
-    /// that changes is read in the diff.
-    fn assert_golden(name: &str, job: &Job) {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
-        let text = serde_yaml::to_string(&serde_json::to_value(job).unwrap()).unwrap();
-        if std::env::var_os("UPDATE_GOLDEN").is_some() {
-            std::fs::write(&path, &text).unwrap();
-        }
-        let golden = std::fs::read_to_string(&path).unwrap_or_default();
-        assert_eq!(text, golden, "{} differs; UPDATE_GOLDEN=1 writes it anew", path.display());
-    }
-
-    #[test]
-    fn a_job_with_every_default() {
-        assert_golden("maintenance.yaml", &built::<MaintenanceTask>(&json!({"prompt": "p"})));
-    }
-
-    #[test]
-    fn a_job_with_every_override() {
-        let secret = json!({"secretKeyRef": {"name": "github", "key": "token", "optional": true}});
-        let spec = json!({
-            "notification": {"alerts": [{"labels": {"alertname": "A"}}]},
-            "agent": {"model": "openai/x", "image": "other:2", "maxIterations": 7,
-                      "env": [{"name": "GITHUB_TOKEN", "valueFrom": secret}, {"name": "B", "value": "$(HOME)"}]},
-            "serviceAccountName": "special",
-            "maxRetries": 0,
-            "timeoutSeconds": 60,
-            "resources": {"limits": {"cpu": 2, "memory": "4Gi"}},
-        });
-        assert_golden("alert.yaml", &built::<AlertTask>(&spec));
-    }
-
-    #[test]
-    fn the_deadline_leaves_every_attempt_its_time() {
-        let task = |retries, timeout| TaskSpec {
-            max_retries: retries,
-            timeout_seconds: Some(timeout),
-            ..TaskSpec::default()
-        };
-        let deadline = |task: &TaskSpec| {
-            let settings = settings();
-            super::deadline(task, &settings.profiles["openhands"], &settings)
-        };
-        assert_eq!(deadline(&task(0, 60)), 600 + 60 + 30);
-        assert_eq!(deadline(&task(2, 60)), 3 * 690 + 10 + 20);
-        assert_eq!(deadline(&task(10, 60)), 11 * 690 + 10 + 20 + 40 + 80 + 160 + 320 + 4 * 600);
-    }
-}
+mod tests;

@@ -1,7 +1,7 @@
 //! Every decision, pure: values in, values out. No client, no clock, no randomness: `now` is an argument.
 //!
 //! Alerts: [`notification`] (what came in), [`route`] (does it ask for work), [`identity`] (which incident is it),
-//! [`incident`] (create, merge or follow). Runs: [`prompt`], [`profile`], [`job`] (what is made), [`admission`] (whose
+//! [`incident`] (create, merge or follow). Runs: [`prompt`], [`profile`], [`job`], [`pod`] (what is made), [`admission`] (whose
 //! turn it is), [`phase`], [`pods`], [`attempts`] (what became of it), [`status`] (what is written about it).
 
 pub mod admission;
@@ -13,7 +13,7 @@ pub mod job;
 pub mod money;
 pub mod notification;
 pub mod phase;
-mod pod;
+pub mod pod;
 pub mod pods;
 pub mod profile;
 pub mod prompt;

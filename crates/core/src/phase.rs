@@ -10,8 +10,10 @@ const UNRESPONSIVE_AFTER: SignedDuration = SignedDuration::from_secs(60);
 /// Where a Job stands.
 #[derive(Clone, Debug, PartialEq)]
 pub enum JobState {
-    /// No pod is counted: fresh, suspended, refused, or evicted and not replaced yet.
+    /// No pod is counted: fresh, refused, or evicted and not replaced yet.
     Idle,
+    /// Somebody (Kueue) has suspended it: it has no pod until they resume it.
+    Suspended,
     /// A pod exists, and none has failed.
     Active,
     /// A pod has failed; the next one exists or is due after the Job's back-off.
@@ -54,8 +56,8 @@ pub fn job_state(job: &Job, now: Timestamp) -> JobState {
         return if given_up { JobState::Failed(end(target)) } else { JobState::Ending(end(target)) };
     }
     let status = job.status.as_ref();
-    if job.spec.as_ref().and_then(|spec| spec.suspend).unwrap_or(false) {
-        JobState::Idle
+    if is_suspended(job) {
+        JobState::Suspended
     } else if status.and_then(|status| status.failed).unwrap_or(0) > 0 {
         JobState::Retrying
     } else if status.and_then(|status| status.active).unwrap_or(0) > 0 {
@@ -63,6 +65,12 @@ pub fn job_state(job: &Job, now: Timestamp) -> JobState {
     } else {
         JobState::Idle
     }
+}
+
+/// The condition stays for a moment after the Job is resumed, as long as its `startTime` is missing.
+fn is_suspended(job: &Job) -> bool {
+    let wanted = job.spec.as_ref().and_then(|spec| spec.suspend).unwrap_or(false);
+    wanted || condition(job, "Suspended").is_some()
 }
 
 /// Whether the Job is over, in the Job controller's own eyes.

@@ -69,12 +69,7 @@ impl PodRecord {
             uid: metadata.uid.clone()?,
             name: metadata.name.clone()?,
             created: metadata.creation_timestamp.as_ref().map(|time| time.0),
-            job_uid: metadata
-                .owner_references
-                .iter()
-                .flatten()
-                .find(|owner| is_job(owner))
-                .map(|job| job.uid.clone()),
+            job_uid: owning_job(pod).map(|job| job.uid.clone()),
             profile: profile.cloned().unwrap_or_default(),
             state: pod.status.as_ref().map_or(PodState::Waiting(None), state),
         })
@@ -100,8 +95,10 @@ impl PodRecord {
     }
 }
 
-fn is_job(owner: &OwnerReference) -> bool {
-    owner.controller == Some(true) && owner.kind == "Job"
+/// The Job that made the pod: a label alone would let any pod of the namespace speak for the agent.
+pub fn owning_job(pod: &Pod) -> Option<&OwnerReference> {
+    let mut owners = pod.metadata.owner_references.iter().flatten();
+    owners.find(|owner| owner.controller == Some(true) && owner.kind == "Job")
 }
 
 fn state(status: &PodStatus) -> PodState {

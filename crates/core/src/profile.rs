@@ -1,13 +1,17 @@
 //! Agent profiles and limits: what of the operator's configuration decides how a Job looks and when it may start.
 
+mod defaults;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use k8s_openapi::api::core::v1::{Toleration, Volume, VolumeMount};
-use punching_fist_api::{EnvVar, KeySelector, Mode, Quantity, Resources, TaskSpec, names};
+use punching_fist_api::{EnvVar, KeySelector, Mode, Resources, TaskSpec};
 use serde::Deserialize;
 
 use crate::money::Money;
+
+pub(crate) use defaults::{DISK, DISK_LIMIT, DISK_REQUEST, amounts};
 
 /// What every decision about runs may look at. Part of the operator's configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,7 +66,7 @@ pub struct AgentProfile {
     #[serde(default)]
     pub key: ModelKey,
     /// Secret in the task's namespace that holds the model's key, without the gateway.
-    #[serde(default = "default_api_key")]
+    #[serde(default = "defaults::api_key")]
     pub api_key: KeySelector,
     /// What the model charges. Must be said with the gateway: without it no budget can be kept.
     #[serde(default)]
@@ -71,37 +75,37 @@ pub struct AgentProfile {
     #[serde(default)]
     pub other_models: BTreeMap<String, Prices>,
     /// Whether the gateway takes secrets out of what goes to the model.
-    #[serde(default = "yes")]
+    #[serde(default = "defaults::yes")]
     pub redact: bool,
     /// More environment for the container.
     #[serde(default)]
     pub env: Vec<EnvVar>,
     /// How many steps one attempt may take.
-    #[serde(default = "default_max_iterations")]
+    #[serde(default = "defaults::max_iterations")]
     pub max_iterations: i32,
     /// How much one run may cost over all its attempts, in US dollars.
-    #[serde(default = "default_max_cost", rename = "maxCostUSD")]
+    #[serde(default = "defaults::max_cost", rename = "maxCostUSD")]
     pub max_cost_usd: String,
     /// How long one attempt may work, in seconds.
-    #[serde(default = "default_timeout_seconds")]
+    #[serde(default = "defaults::timeout_seconds")]
     pub timeout_seconds: i64,
     /// ServiceAccount of an agent that may only look.
-    #[serde(default = "default_service_account")]
+    #[serde(default = "defaults::service_account")]
     pub service_account_name: String,
     /// ServiceAccount of an agent that may mend.
-    #[serde(default = "default_remediate_service_account")]
+    #[serde(default = "defaults::remediate_service_account")]
     pub remediate_service_account_name: String,
     /// Whether the agent gets its ServiceAccount's token.
-    #[serde(default = "yes")]
+    #[serde(default = "defaults::yes")]
     pub cluster_access: bool,
     /// Resources of the container.
-    #[serde(default = "default_resources")]
+    #[serde(default = "defaults::resources")]
     pub resources: Resources,
     /// How many runs of this profile may go on at once.
-    #[serde(default = "default_max_concurrent")]
+    #[serde(default = "defaults::max_concurrent")]
     pub max_concurrent: usize,
-    /// User that the container runs as.
-    #[serde(default = "default_user")]
+    /// User that the container runs as. The official images of OpenHands 0.x can only be read by 42420.
+    #[serde(default = "defaults::user")]
     pub run_as_user: i64,
     /// RuntimeClass of the pod: gVisor or Kata, where they are installed.
     #[serde(default)]
@@ -122,10 +126,10 @@ pub struct AgentProfile {
     #[serde(default)]
     pub volume_mounts: Vec<VolumeMount>,
     /// More labels for the pod. What is written here replaces the defaults.
-    #[serde(default = "default_pod_labels")]
+    #[serde(default = "defaults::pod_labels")]
     pub pod_labels: BTreeMap<String, String>,
     /// More annotations for the pod. What is written here replaces the defaults.
-    #[serde(default = "default_pod_annotations")]
+    #[serde(default = "defaults::pod_annotations")]
     pub pod_annotations: BTreeMap<String, String>,
 }
 
@@ -191,12 +195,32 @@ impl PullPolicy {
 
 /// Where the operator finds a model's key: one of the two.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
+#[serde(try_from = "WrittenKey")]
 pub enum ModelKey {
     /// A variable of the operator's environment.
     Env(String),
     /// A file, which is read again when it changes.
     File(PathBuf),
+}
+
+/// A model's key as it is written: YAML would want a tag for an enum.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct WrittenKey {
+    env: Option<String>,
+    file: Option<PathBuf>,
+}
+
+impl TryFrom<WrittenKey> for ModelKey {
+    type Error = &'static str;
+
+    fn try_from(written: WrittenKey) -> Result<Self, Self::Error> {
+        match (written.env, written.file) {
+            (Some(name), None) => Ok(Self::Env(name)),
+            (None, Some(path)) => Ok(Self::File(path)),
+            _ => Err("key: set env or file, and not both"),
+        }
+    }
 }
 
 impl Default for ModelKey {
@@ -220,7 +244,7 @@ pub struct Prices {
     #[serde(default)]
     pub cache_write: Option<String>,
     /// The most tokens that an answer has if a request doesn't say.
-    #[serde(default = "default_max_output_tokens")]
+    #[serde(default = "defaults::max_output_tokens")]
     pub max_output_tokens: u64,
 }
 
@@ -259,78 +283,6 @@ impl AgentProfile {
     pub fn is_privileged(&self) -> bool {
         self.engine == Engine::Main && self.runtime == Runtime::Docker
     }
-}
-
-fn yes() -> bool {
-    true
-}
-
-fn default_max_cost() -> String {
-    "2.50".to_owned()
-}
-
-fn default_timeout_seconds() -> i64 {
-    1800
-}
-
-fn default_max_output_tokens() -> u64 {
-    32_000
-}
-
-fn default_remediate_service_account() -> String {
-    names::SERVICE_ACCOUNT_REMEDIATE.to_owned()
-}
-
-/// No mesh puts a proxy beside the agent: the pod would not end when the agent does.
-fn default_pod_labels() -> BTreeMap<String, String> {
-    [("sidecar.istio.io/inject", "false")].map(owned).into()
-}
-
-/// Neither a mesh's proxy nor an autoscaler that moves the pod for tidiness: each start costs money.
-fn default_pod_annotations() -> BTreeMap<String, String> {
-    let annotations = [
-        ("cluster-autoscaler.kubernetes.io/safe-to-evict", "false"),
-        ("karpenter.sh/do-not-disrupt", "true"),
-        ("linkerd.io/inject", "disabled"),
-        ("sidecar.istio.io/inject", "false"),
-    ];
-    annotations.map(owned).into()
-}
-
-fn owned((name, value): (&str, &str)) -> (String, String) {
-    (name.to_owned(), value.to_owned())
-}
-
-fn default_api_key() -> KeySelector {
-    KeySelector { name: "openhands-secrets".to_owned(), key: "api-key".to_owned(), optional: None }
-}
-
-fn default_max_iterations() -> i32 {
-    100
-}
-
-fn default_service_account() -> String {
-    names::SERVICE_ACCOUNT.to_owned()
-}
-
-/// 500m and 1Gi with a limit of 2Gi: a small run of the agent was measured at 275 to 371 MiB and 9 to 12 CPU seconds for
-/// its start alone, so 512Mi leaves nothing for the tools that it runs.
-fn default_resources() -> Resources {
-    let amounts = |pairs: &[(&str, &str)]| {
-        pairs.iter().map(|(name, amount)| ((*name).to_owned(), Quantity((*amount).to_owned()))).collect()
-    };
-    Resources {
-        requests: amounts(&[("cpu", "500m"), ("memory", "1Gi")]),
-        limits: amounts(&[("memory", "2Gi")]),
-    }
-}
-
-fn default_max_concurrent() -> usize {
-    5
-}
-
-fn default_user() -> i64 {
-    1000
 }
 
 impl Settings {

@@ -1,17 +1,18 @@
 //! What is to be done about a task now: the one decision of a pass, from what was observed.
 
 mod progress;
+mod stop;
 
 use std::borrow::Cow;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
-use punching_fist_api::{AlertState, Attempt, OnResolved, Phase, Task, reasons};
+use punching_fist_api::{AlertState, Attempt, Phase, Task, reasons};
 
 use crate::attempts::{self, Believed};
 use crate::conditions;
 use crate::phase::{self, JobEnd, JobState};
-use crate::pods::{Obstacle, PodRecord, PodState};
+use crate::pods::{Obstacle, PodRecord};
 use crate::profile::Settings;
 use crate::status::ShortFinding;
 
@@ -160,7 +161,7 @@ pub fn decide<K: Task>(seen: &Observed<'_, K>) -> Decision {
     }
     let Some(job) = status.and_then(|status| status.job.as_ref()) else { return before_admission(seen) };
     match (seen.job, &job.uid) {
-        (None, None) => will_to_stop(seen, &JobState::Idle).map_or(Decision::Make, Decision::Stop),
+        (None, None) => stop::will(seen, None, &Mirror::default()).map_or(Decision::Make, Decision::Stop),
         (None, Some(_)) => {
             let say = Say::new(
                 reasons::JOB_LOST,
@@ -198,11 +199,11 @@ fn refused_lately<K: Task>(seen: &Observed<'_, K>) -> Option<SignedDuration> {
 
 fn with_job<K: Task>(seen: &Observed<'_, K>, job: &Job) -> Decision {
     let state = phase::job_state(job, seen.now);
-    if let Some(say) = will_to_stop(seen, &state) {
+    let run = mirror(seen, job, &state);
+    if let Some(say) = stop::will(seen, Some((job, &state)), &run) {
         return Decision::Stop(say);
     }
-    let run = mirror(seen, job, &state);
-    let believed = attempts::newest_verdict(seen.pods);
+    let believed = attempts::newest_verdict(seen.pods, seen.task.task_spec().mode);
     match state {
         JobState::Complete if believed.is_none() && waits_for_result(seen, job) => {
             Decision::Follow(collecting(seen, run))
@@ -212,58 +213,12 @@ fn with_job<K: Task>(seen: &Observed<'_, K>, job: &Job) -> Decision {
             Decision::Follow(collecting(seen, run))
         }
         JobState::Failed(end) => Decision::Finish(job_failed(seen, end, run, job)),
-        JobState::Idle | JobState::Active | JobState::Retrying | JobState::Ending(_) => {
-            Decision::Follow(progress::under_way(seen, &state, run))
-        }
+        JobState::Idle
+        | JobState::Suspended
+        | JobState::Active
+        | JobState::Retrying
+        | JobState::Ending(_) => Decision::Follow(progress::under_way(seen, &state, run)),
     }
-}
-
-/// Why we want the run to stop, if we do. One that is over already is left to its own end.
-fn will_to_stop<K: Task>(seen: &Observed<'_, K>, state: &JobState) -> Option<Say> {
-    if state.is_over() {
-        return None;
-    }
-    if seen.task.is_cancelled() {
-        return Some(Say::new(reasons::CANCELLED, "cancelled while it ran"));
-    }
-    let cancels = seen.task.as_alert().is_some_and(|alert| alert.spec.on_resolved == OnResolved::Cancel);
-    if cancels && is_resolved(seen.task) {
-        return Some(Say::new(
-            reasons::ALERT_RESOLVED,
-            "every alert was resolved while it ran, and onResolved is Cancel",
-        ));
-    }
-    start_timeout(seen, state)
-}
-
-/// A pod that doesn't start in time stops the run, for the pod's own reason.
-fn start_timeout<K: Task>(seen: &Observed<'_, K>, state: &JobState) -> Option<Say> {
-    let limit = seen.settings.pod_start_timeout_seconds;
-    let late = |since: Option<Timestamp>| {
-        since.is_some_and(|since| seen.now >= since + SignedDuration::from_secs(limit))
-    };
-    let live = live_pod(seen.pods);
-    let (since, obstacle) = match (live.map(|pod| &pod.state), state) {
-        (Some(PodState::Waiting(obstacle)), _) => (live.and_then(|pod| pod.created), obstacle.clone()),
-        // A pod that was evicted is replaced in its own time; the Job's deadline is the backstop of that.
-        (None, JobState::Idle) if !had_pod(seen) => (created(seen.job), None),
-        _ => return None,
-    };
-    let refused =
-        || Obstacle { reason: reasons::POD_START_TIMEOUT, message: "no pod of the Job came up".to_owned() };
-    late(since).then(|| {
-        let obstacle = obstacle.or_else(|| refusal(seen)).unwrap_or_else(refused);
-        Say::new(obstacle.reason, format!("no pod started in {limit} s: {}", obstacle.message))
-    })
-}
-
-fn had_pod<K: Task>(seen: &Observed<'_, K>) -> bool {
-    let mirrored = seen.task.task_status().is_some_and(|status| !status.attempts.is_empty());
-    mirrored || !seen.pods.is_empty()
-}
-
-fn created(job: Option<&Job>) -> Option<Timestamp> {
-    job?.metadata.creation_timestamp.as_ref().map(|time| time.0)
 }
 
 fn refusal<K: Task>(seen: &Observed<'_, K>) -> Option<Obstacle> {
@@ -314,7 +269,12 @@ fn remains<K: Task>(seen: &Observed<'_, K>) -> Mirror {
 
 fn stopped<K: Task>(seen: &Observed<'_, K>, say: Say) -> Outcome {
     let well = say.reason() == reasons::ALERT_RESOLVED;
-    Outcome::new(if well { Phase::Succeeded } else { Phase::Failed }, say, remains(seen))
+    let mut run = remains(seen);
+    if say.reason() == reasons::BUDGET_EXCEEDED {
+        let last = run.last_error.map(|error| format!("; the last attempt: {error}")).unwrap_or_default();
+        run.last_error = Some(format!("{}: {}{last}", say.reason(), say.message));
+    }
+    Outcome::new(if well { Phase::Succeeded } else { Phase::Failed }, say, run)
 }
 
 fn failed<K: Task>(seen: &Observed<'_, K>, say: Say) -> Outcome {

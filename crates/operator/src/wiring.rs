@@ -1,4 +1,4 @@
-//! What the operator consists of: the webhook on every replica, the controller at the leader.
+//! What the operator consists of: webhook and gateway on every replica, the controller at the leader.
 
 use std::sync::Arc;
 
@@ -8,10 +8,25 @@ use kube::Client;
 use prometheus::Registry;
 use punching_fist_controller as controller;
 use punching_fist_core::profile::Settings;
+use punching_fist_gateway::{self as gateway, Keys};
 use punching_fist_webhook::{self as webhook, TaskCache, Webhook};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use crate::config::Config;
+use crate::serve::{Bounds, serve};
+
+/// A part can't be made.
+#[derive(Debug, thiserror::Error)]
+pub enum PartsError {
+    /// Two metrics have one name.
+    #[error("a metric can't be registered: {0}")]
+    Metrics(#[from] prometheus::Error),
+    /// The way to the models can't be set up.
+    #[error("the gateway can't make TLS connections: {0}; look at the image's certificates")]
+    Gateway(#[from] rustls::Error),
+}
 
 /// The parts, made and not running yet.
 pub struct Parts {
@@ -19,14 +34,20 @@ pub struct Parts {
     pub webhook: Router,
     /// Fills the webhook's cache for as long as it is polled.
     pub watch: BoxFuture<'static, ()>,
+    /// The agents' door to the model.
+    pub gateway: Gateway,
     /// What only the leader does.
     pub controller: Controller,
 }
+
+/// What is served on the gateway's port.
+pub struct Gateway(gateway::Gateway);
 
 /// What the controller is made from.
 pub struct Controller {
     client: Client,
     settings: Arc<Settings>,
+    has_key: controller::HasKey,
     metrics: controller::Metrics,
     replica: controller::Replica,
 }
@@ -38,7 +59,7 @@ impl Parts {
         config: Config,
         replica: controller::Replica,
         registry: &Registry,
-    ) -> prometheus::Result<Self> {
+    ) -> Result<Self, PartsError> {
         let (cache, watch) = TaskCache::new(client.clone(), config.route.namespace());
         let receivers = Webhook::new(client.clone(), config.route, registry)?.with_cache(cache);
         let webhook = match config.prometheus {
@@ -46,9 +67,30 @@ impl Parts {
             None => Router::new(),
         };
         let settings = Arc::new(config.settings);
+        let keys = Keys::new(&settings);
+        warn_of_missing(&keys, &settings);
+        let metrics = gateway::Metrics::register(registry)?;
+        let gateway = gateway::Gateway::new(client.clone(), settings.clone(), keys.clone(), metrics)?;
+        let has_key: controller::HasKey = Arc::new(move |profile| keys.read(profile).is_some());
         let metrics = controller::Metrics::register(registry)?;
-        let controller = Controller { client: client.clone(), settings, metrics, replica };
-        Ok(Self { webhook, watch: Box::pin(watch), controller })
+        let controller = Controller { client: client.clone(), settings, has_key, metrics, replica };
+        Ok(Self { webhook, watch: Box::pin(watch), gateway: Gateway(gateway), controller })
+    }
+}
+
+/// Their tasks say so too, but nobody has made one yet.
+fn warn_of_missing(keys: &Keys, settings: &Settings) {
+    let metered = settings.profiles.iter().filter(|(_, profile)| profile.gateway);
+    for (name, profile) in metered.filter(|(name, _)| keys.read(name).is_none()) {
+        warn!(profile = name, key = ?profile.key, "the model's key is missing: the profile's tasks wait for it");
+    }
+}
+
+impl Gateway {
+    /// Serves until `stop`; then lets every answer end and writes down what it cost.
+    pub async fn serve(self, listener: TcpListener, bounds: Bounds, stop: CancellationToken) {
+        serve(listener, self.0.router(), bounds, stop).await;
+        self.0.drained().await;
     }
 }
 
@@ -57,6 +99,7 @@ impl Controller {
     pub async fn run(self, stop: CancellationToken) {
         let stop = stop.cancelled_owned();
         // On the heap: this future is dozens of kilobytes, and it would be part of every caller's.
-        Box::pin(controller::run(self.client, self.settings, self.metrics, self.replica, stop)).await;
+        let has_key: controller::HasKey = Arc::new(|_| true);
+        Box::pin(controller::run(self.client, self.settings, has_key, self.metrics, self.replica, stop)).await;
     }
 }

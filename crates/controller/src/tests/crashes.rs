@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 
 use super::cluster::{Script, has_ended};
 use super::ground::names_of;
+use super::line::{self, Side};
 use super::live::{self, Live, until};
 use super::objects::{
     self, Object, alert, edit, fault, log_holds, long, maintenance, named, verdict, webhook_says,
 };
-use super::severed::{Severed, Side};
 
 /// What happens in a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -120,7 +120,7 @@ async fn told_by(api: RecordingApi, what: &str, story: Story, killed: Option<(us
     let cluster = live::play(&api, story.script());
     let others = tokio::spawn(story.meddle(api.clone()));
     if let Some((at, side)) = killed {
-        let (client, cut) = Severed::client(api.client(), at, side);
+        let (client, cut) = line::severed(api.client(), at, side);
         let first = Live::start(client);
         until("the line is cut", || *cut.borrow() || story.is_over(&api)).await;
         first.kill().await;

@@ -15,6 +15,7 @@ use kube::runtime::watcher::Event;
 use prometheus::Registry;
 use prometheus::proto::MetricFamily;
 use punching_fist_api::{AlertTask, MaintenanceTask, TaskKind, names};
+use punching_fist_core::profile::Settings;
 use punching_fist_testkit::recording::RecordingApi;
 
 use super::clock;
@@ -84,6 +85,20 @@ impl Ground {
     pub(super) fn move_in(&mut self) {
         let context = Arc::get_mut(&mut self.of_maintenance).expect("no pass is under way");
         context.namespace = objects::NS.to_owned();
+    }
+
+    /// The operator's configuration is another.
+    pub(super) fn configure(&mut self, change: impl FnOnce(&mut Settings)) {
+        let context = Arc::get_mut(&mut self.of_maintenance).expect("no pass is under way");
+        change(Arc::make_mut(&mut context.settings));
+        let settings = context.settings.clone();
+        Arc::get_mut(&mut self.of_alerts).expect("no pass is under way").settings = settings;
+    }
+
+    /// The operator finds the keys of these profiles, and no others.
+    pub(super) fn give_keys(&mut self, profiles: &'static [&'static str]) {
+        let context = Arc::get_mut(&mut self.of_maintenance).expect("no pass is under way");
+        context.has_key = Arc::new(|profile| profiles.contains(&profile));
     }
 
     /// The caches see what stands on the API server now.
@@ -208,6 +223,7 @@ fn context(kind: TaskKind, api: &RecordingApi, fleet: &Fleet, queue: &Queue, met
         client: api.client(),
         namespace: "punching-fist".to_owned(),
         settings: Arc::new(objects::settings()),
+        has_key: objects::keys(),
         filled: open(),
         jobs: jobs.clone(),
         pods: pods.clone(),

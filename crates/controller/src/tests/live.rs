@@ -12,7 +12,8 @@ use tokio::task::JoinHandle;
 
 use super::cluster::{Cluster, Script};
 use super::{clock, objects};
-use crate::{Metrics, Replica, run};
+use crate::run::Given;
+use crate::{Metrics, Replica};
 
 /// No condition is waited for longer, in the tests' own time.
 const PATIENCE: Duration = Duration::from_secs(3600);
@@ -52,8 +53,9 @@ impl Live {
             let _ = stopped.await;
         };
         let replica = Replica { name: "test".to_owned(), namespace: "punching-fist".to_owned() };
-        let controller = run::run_by(clock::now, client, Arc::new(settings), metrics, replica, stopped);
-        Self { registry, stop: Some(stop), task: tokio::spawn(controller) }
+        let (settings, has_key) = (Arc::new(settings), objects::keys());
+        let given = Given { clock: clock::now, client, settings, has_key, metrics, replica };
+        Self { registry, stop: Some(stop), task: tokio::spawn(given.run(stopped)) }
     }
 
     /// Stops it in order, and waits until it has ended.

@@ -1,6 +1,7 @@
 //! What the tests put on the API server: tasks, ServiceAccounts, the operator's settings, and what a runner says.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::ResourceExt;
@@ -10,6 +11,8 @@ use punching_fist_protocol::{LongResult, Reason, ShortResult, Usage, VERSION, Ve
 use punching_fist_testkit::recording::{Fault, RecordingApi, Times};
 use serde::Serialize;
 use serde_json::{Value, json};
+
+use crate::HasKey;
 
 /// The namespace of every object.
 pub(super) const NS: &str = "ops";
@@ -97,6 +100,11 @@ pub(super) fn settings() -> Settings {
         gateway_url: "http://punching-fist.punching-fist.svc:8082".to_owned(),
         allow_privileged_agents: false,
     }
+}
+
+/// An operator that finds the keys of all its profiles.
+pub(super) fn keys() -> HasKey {
+    Arc::new(|_| true)
 }
 
 /// What an attempt used.

@@ -9,9 +9,9 @@ use punching_fist_testkit::recording::{Fault, RecordingApi, Times};
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::blinking::Blinking;
 use super::cluster::Cluster;
 use super::ground::counted;
+use super::line;
 use super::live::{self, Live, until};
 use super::objects::{NS, alert, job_name, maintenance, named, settings, state, verdict, webhook_says};
 
@@ -44,7 +44,7 @@ async fn blind(api: &RecordingApi, watches: &tokio::sync::Notify) {
 #[tokio::test(start_paused = true)]
 async fn what_happened_while_the_watches_were_away_is_seen() {
     let api = live::api();
-    let (client, watches) = Blinking::client(api.client());
+    let (client, watches) = line::blinking(api.client());
     let settings = punching_fist_core::profile::Settings { max_concurrent: 2, ..settings() };
     let live = Live::start_with(client, settings);
     let (ending, pod) = working(&api, "ending").await;
@@ -81,7 +81,7 @@ async fn what_happened_while_the_watches_were_away_is_seen() {
 #[tokio::test(start_paused = true)]
 async fn a_pod_that_went_unseen_gives_its_slot_back() {
     let api = live::api();
-    let (client, watches) = Blinking::client(api.client());
+    let (client, watches) = line::blinking(api.client());
     let settings = punching_fist_core::profile::Settings { max_concurrent: 1, ..settings() };
     let live = Live::start_with(client, settings);
     let (job, pod) = working(&api, "gone").await;
@@ -101,7 +101,7 @@ async fn a_pod_that_went_unseen_gives_its_slot_back() {
 #[tokio::test(start_paused = true)]
 async fn watches_that_only_end_go_on_where_they_were() {
     let api = live::api();
-    let (client, watches) = Blinking::client(api.client());
+    let (client, watches) = line::blinking(api.client());
     let live = Live::start(client);
     let (job, pod) = working(&api, "mt").await;
     api.forget();

@@ -6,10 +6,14 @@ use super::{Mirror, Observed, Progress, Say, current_phase, ended, live_pod, ref
 use crate::phase::JobState;
 use crate::pods::PodState;
 
+/// Kueue tells more in its Workload.
+const SUSPENDED: &str = "its Job is suspended; it goes on when whoever suspended it (Kueue) resumes it";
+
 pub(super) fn under_way<K: Task>(seen: &Observed<'_, K>, state: &JobState, run: Mirror) -> Progress {
     let unexplained = *state == JobState::Idle && live_pod(seen.pods).is_none() && seen.refusal.is_none();
     let (phase, say) = match state {
         JobState::Retrying => (Phase::Retrying, retrying(seen, &run)),
+        JobState::Suspended => (Phase::Pending, Say::new(reasons::SUSPENDED, SUSPENDED)),
         JobState::Ending(end) => (current_phase(seen), Say::new(end.reason.clone(), end.message.clone())),
         _ => starting(seen),
     };

@@ -2,12 +2,14 @@
 
 #![expect(clippy::needless_pass_by_value, reason = "a table reads better with the values themselves")]
 
+mod stops;
+
 use serde_json::{Value, json};
 
 use punching_fist_api::{AlertTask, MaintenanceTask, Verdict};
 
 use super::*;
-use crate::pods::PodEnd;
+use crate::pods::{PodEnd, PodState};
 use crate::profile::tests::settings;
 
 const NOW: i64 = 1_800_000_000;

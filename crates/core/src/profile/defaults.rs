@@ -1,0 +1,86 @@
+//! What a profile says that says nothing.
+
+use std::collections::BTreeMap;
+
+use punching_fist_api::{KeySelector, Quantity, Resources, names};
+
+/// The node's own disk, as a resource: emptyDirs, logs, and what is written into the container.
+pub(crate) const DISK: &str = "ephemeral-storage";
+/// How much of it an agent may take. One that takes more is evicted; without a limit it is the node that fills up.
+pub(crate) const DISK_LIMIT: &str = "10Gi";
+/// How much of it the scheduler sets aside. Without a request it would be as much as the limit.
+pub(crate) const DISK_REQUEST: &str = "256Mi";
+
+pub(super) fn yes() -> bool {
+    true
+}
+
+pub(super) fn max_cost() -> String {
+    "2.50".to_owned()
+}
+
+pub(super) fn timeout_seconds() -> i64 {
+    1800
+}
+
+pub(super) fn max_output_tokens() -> u64 {
+    32_000
+}
+
+pub(super) fn remediate_service_account() -> String {
+    names::SERVICE_ACCOUNT_REMEDIATE.to_owned()
+}
+
+/// No mesh puts a proxy beside the agent: the pod would not end when the agent does.
+pub(super) fn pod_labels() -> BTreeMap<String, String> {
+    [("sidecar.istio.io/inject", "false")].map(owned).into()
+}
+
+/// Neither a mesh's proxy nor an autoscaler that moves the pod for tidiness: each start costs money.
+pub(super) fn pod_annotations() -> BTreeMap<String, String> {
+    let annotations = [
+        ("cluster-autoscaler.kubernetes.io/safe-to-evict", "false"),
+        ("karpenter.sh/do-not-disrupt", "true"),
+        ("linkerd.io/inject", "disabled"),
+        ("sidecar.istio.io/inject", "false"),
+    ];
+    annotations.map(owned).into()
+}
+
+fn owned((name, value): (&str, &str)) -> (String, String) {
+    (name.to_owned(), value.to_owned())
+}
+
+pub(super) fn api_key() -> KeySelector {
+    KeySelector { name: "openhands-secrets".to_owned(), key: "api-key".to_owned(), optional: None }
+}
+
+pub(super) fn max_iterations() -> i32 {
+    100
+}
+
+pub(super) fn service_account() -> String {
+    names::SERVICE_ACCOUNT.to_owned()
+}
+
+/// 500m and 1Gi with a limit of 2Gi: a small run of the agent was measured at 275 to 371 MiB and 9 to 12 CPU seconds for
+/// its start alone, so 512Mi leaves nothing for the tools that it runs.
+pub(super) fn resources() -> Resources {
+    Resources {
+        requests: amounts(&[("cpu", "500m"), ("memory", "1Gi"), (DISK, DISK_REQUEST)]),
+        limits: amounts(&[("memory", "2Gi"), (DISK, DISK_LIMIT)]),
+    }
+}
+
+/// Quantities by the names of their resources.
+pub(crate) fn amounts(pairs: &[(&str, &str)]) -> BTreeMap<String, Quantity> {
+    pairs.iter().map(|(name, amount)| ((*name).to_owned(), Quantity((*amount).to_owned()))).collect()
+}
+
+pub(super) fn max_concurrent() -> usize {
+    5
+}
+
+pub(super) fn user() -> i64 {
+    1000
+}
