@@ -7,6 +7,7 @@ mod crds;
 mod health;
 mod metrics;
 mod place;
+mod prepare;
 mod probes;
 mod run;
 mod serve;
@@ -35,6 +36,7 @@ fn obey(command: &Command) -> Result<(), Box<dyn std::error::Error>> {
     match command {
         Command::Run(arguments) => run::run(arguments)?,
         Command::Crds => crds::print()?,
+        Command::PrepareNamespace(arguments) => prepare::print(arguments)?,
         Command::Config(ConfigCommand::Check { file }) => check(file)?,
     }
     Ok(())

@@ -147,8 +147,15 @@ fn of_its_own_namespace_the_operator_needs_its_lease_alone() {
 fn the_operator_makes_tasks_where_the_route_does_and_nowhere_else() {
     let role: Role = named("Role", "punching-fist-tasks");
     assert_eq!(role.metadata.namespace.as_deref(), config()["defaultRoute"]["namespace"].as_str());
-    let tasks = ("punching-fist.io".to_owned(), "alerttasks".to_owned());
-    assert_eq!(granted(&role.rules.unwrap()), BTreeMap::from([(tasks, ["create".to_owned()].into())]));
+    // Beside making them: what crds/policies.yaml asks of the author of a task. `use` reads nothing.
+    let wanted = [
+        ("punching-fist.io", "alerttasks", "create"),
+        ("", "serviceaccounts", "use"),
+        ("", "configmaps", "use"),
+    ];
+    let wanted = wanted
+        .map(|(group, resource, verb)| ((group.to_owned(), resource.to_owned()), [verb.to_owned()].into()));
+    assert_eq!(granted(&role.rules.unwrap()), BTreeMap::from(wanted));
 }
 
 fn pod() -> PodTemplateSpec {

@@ -134,16 +134,22 @@ impl Ground {
         self.cluster.stop().await
     }
 
-    /// Kinds, namespaces and rights.
+    /// Kinds, who may write what into them, namespaces and rights.
     async fn furnish(&self) -> Result<(), Error> {
         let client = self.client();
         manifests::apply_kinds(&client, &crds()).await?;
+        manifests::apply(&client, &policies()?).await?;
         manifests::apply(&client, &deployed()?).await?;
         for name in namespaces::PREPARED {
             self.prepare_namespace(name).await?;
         }
         Ok(())
     }
+}
+
+/// The admission policies that go with the kinds.
+fn policies() -> Result<Vec<Value>, Error> {
+    manifests::read(&repository::root().join("crds/policies.yaml"))
 }
 
 /// What `deploy/` holds, less what runs the operator as a pod: here it is a process.

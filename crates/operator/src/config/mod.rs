@@ -2,7 +2,7 @@
 
 mod check;
 mod file;
-mod forms;
+pub mod forms;
 mod limits;
 mod locate;
 mod read;
