@@ -7,13 +7,21 @@ from pathlib import Path
 
 from .protocol import Exit, Failure
 
+# The first one can do no harm.
+MODES = ("Investigate", "Remediate")
+REQUIRED = object()
+
 
 @dataclass(frozen=True)
 class Settings:
     """How the agent is to run."""
 
     prompt: str
+    mode: str
+    skills_dir: str | None
     max_iterations: int
+    # US dollars; none: whoever meters the calls keeps the budget.
+    max_cost: float | None
     model: str
     api_key: str
     base_url: str | None
@@ -29,17 +37,20 @@ def read() -> Settings:
     """Reads the settings and takes the key out of the environment: what the agent starts has no use for it."""
     return Settings(
         prompt=_prompt(_required("PUNCHING_FIST_PROMPT_FILE")),
-        max_iterations=_number("PUNCHING_FIST_MAX_ITERATIONS", int, None),
+        mode=_mode(),
+        skills_dir=_optional("PUNCHING_FIST_SKILLS_DIR"),
+        max_iterations=_number("PUNCHING_FIST_MAX_ITERATIONS", int),
+        max_cost=_number("PUNCHING_FIST_MAX_COST_USD", float, None),
         model=_required("LLM_MODEL"),
         api_key=_take("LLM_API_KEY"),
         base_url=_optional("LLM_BASE_URL"),
-        input_cost=_number("LLM_INPUT_COST_PER_TOKEN", float, 0.0),
-        output_cost=_number("LLM_OUTPUT_COST_PER_TOKEN", float, 0.0),
+        input_cost=_number("LLM_INPUT_COST_PER_TOKEN", float, None),
+        output_cost=_number("LLM_OUTPUT_COST_PER_TOKEN", float, None),
         timeout=_number("LLM_TIMEOUT", int, 300),
-        # A provider that is away for some minutes costs a run time, not its life.
-        retries=_number("LLM_NUM_RETRIES", int, 8),
-        retry_min_wait=_number("LLM_RETRY_MIN_WAIT", int, 4),
-        retry_max_wait=_number("LLM_RETRY_MAX_WAIT", int, 64),
+        # A gateway or provider that is away for five minutes costs a run time, not its life: these wait 344 seconds.
+        retries=_number("LLM_NUM_RETRIES", int, 13),
+        retry_min_wait=_number("LLM_RETRY_MIN_WAIT", int, 8),
+        retry_max_wait=_number("LLM_RETRY_MAX_WAIT", int, 32),
     )
 
 
@@ -70,8 +81,15 @@ def _take(name: str) -> str:
     return value
 
 
-def _number(name: str, kind: type, default):
-    value = _optional(name) if default is not None else _required(name)
+def _mode() -> str:
+    mode = _optional("PUNCHING_FIST_MODE") or MODES[0]
+    if mode not in MODES:
+        raise refused(f"the environment variable PUNCHING_FIST_MODE has to be {' or '.join(MODES)}: {mode!r}")
+    return mode
+
+
+def _number(name: str, kind: type, default=REQUIRED):
+    value = _required(name) if default is REQUIRED else _optional(name)
     if value is None:
         return default
     try:

@@ -1,14 +1,25 @@
 """From the SDK's events to the runner's."""
 
 import json
+import re
 
 from openhands.sdk.event import ActionEvent, AgentErrorEvent, MessageEvent, ObservationEvent
 from openhands.sdk.event.conversation_error import ConversationErrorEvent
+from openhands.sdk.mcp.definition import MCPToolAction, MCPToolObservation
 from openhands.sdk.tool.builtins import FinishAction, ThinkAction
 from openhands.tools.file_editor import FileEditorAction, FileEditorObservation
 from openhands.tools.terminal import TerminalAction, TerminalObservation
 
 from .protocol import Events, Exit, Failure
+
+# The model gateway's own refusals, which come with a status that nothing retries.
+GATEWAY_ENDS = {
+    "BudgetExceeded": (Exit.LIMIT, "BudgetExceeded"),
+    "RunOver": (Exit.REFUSED, "ConfigurationRefused"),
+    "Refused": (Exit.REFUSED, "ConfigurationRefused"),
+}
+LIMITS = {"MaxIterationsReached": "IterationLimit", "MaxBudgetReached": "BudgetExceeded"}
+GATEWAY = re.compile(rf"punching-fist-gateway: ({'|'.join(GATEWAY_ENDS)})\b")
 
 
 class Translator:
@@ -45,6 +56,9 @@ class Translator:
             case FileEditorAction(command=command, path=path):
                 self._paths[call] = path
                 self._events.emit("command", id=call, command=f"{command} {path}")
+            case MCPToolAction(data=arguments):
+                arguments = json.dumps(arguments, ensure_ascii=False)
+                self._events.emit("command", id=call, command=f"{event.tool_name} {arguments}")
             case other:
                 arguments = json.dumps(other.model_dump(mode="json", exclude={"kind"}), ensure_ascii=False)
                 self._events.emit("command", id=call, command=f"{event.tool_name} {arguments}")
@@ -55,6 +69,8 @@ class Translator:
                 # -1: it goes on in the background.
                 code = None if code == -1 else code
                 self._events.emit("output", id=call, exitCode=code, text=_text(observation.content))
+            case MCPToolObservation(is_error=failed):
+                self._events.emit("output", id=call, exitCode=int(failed), text=_text(observation.content))
             case FileEditorObservation(command=command, path=path, is_error=failed) if command != "view":
                 self._events.emit("edit", path=path or self._paths.get(call, ""), ok=not failed)
             case _:
@@ -63,14 +79,20 @@ class Translator:
                     self._events.emit("output", id=call, text=text)
 
 
-def failure(event: ConversationErrorEvent, status: int | None = None) -> Failure:
-    """Which end of a run an error is; `status` is the provider's HTTP status, where there is one."""
-    code, text = event.code, event.detail
-    kind = event.classification.kind.value if event.classification else "unknown"
-    if code == "MaxIterationsReached":
-        return Failure(Exit.LIMIT, "IterationLimit", text, code)
-    if code == "MaxBudgetReached":
-        return Failure(Exit.LIMIT, "BudgetExceeded", text, code)
+def failure(event: ConversationErrorEvent, cause: BaseException | None = None) -> Failure:
+    """Which end of a run an error is; `cause` is what was raised, where something was."""
+    # The SDK puts a sentence of its own in the place of what the provider said about the key.
+    text = str(cause) if cause is not None and event.code == "LLMAuthenticationError" else event.detail
+    refusal = GATEWAY.search(text)
+    if refusal:
+        return Failure(*GATEWAY_ENDS[refusal[1]], text, event.code)
+    if event.code in LIMITS:
+        return Failure(Exit.LIMIT, LIMITS[event.code], text, event.code)
+    return _refusal_or_fault(event, text, getattr(cause, "status_code", None))
+
+
+def _refusal_or_fault(event: ConversationErrorEvent, text: str, status: int | None) -> Failure:
+    code, kind = event.code, event.classification.kind.value if event.classification else "unknown"
     if kind == "auth" or status in (401, 403):
         return Failure(Exit.REFUSED, "CredentialsRefused", text, code)
     if code == "LLMBadRequestError" or status in (400, 404, 422):

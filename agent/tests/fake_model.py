@@ -6,7 +6,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
-def tool(name: str, **arguments) -> dict:
+def tool(name: str, /, **arguments) -> dict:
     """An answer that calls a tool."""
     return {"name": name, "arguments": arguments}
 
@@ -20,11 +20,17 @@ def finish(**changes) -> dict:
     return tool("finish", **(conclusion | changes))
 
 
+# An answer that never comes, and one that stops half way.
+SILENCE, HALF = object(), object()
+
+
 class FakeModel:
-    """Answers are strings (text), tools, or numbers (an HTTP error). Requests are kept."""
+    """Answers are strings (text), tools, numbers (an HTTP error), pairs of an HTTP error and its text, SILENCE or HALF.
+    Requests are kept."""
 
     def __init__(self, *answers):
         self.requests: list[dict] = []
+        self._closed = threading.Event()
         self._answers = answers
         model = self
 
@@ -36,13 +42,21 @@ class FakeModel:
 
             def do_POST(self):
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                status, answer = model._answer(body | {"authorization": self.headers.get("Authorization")})
-                data = json.dumps(answer).encode()
+                body["authorization"] = self.headers.get("Authorization")
+                answer = model._next(body)
+                if answer is SILENCE:
+                    model._closed.wait()
+                status, content = model._answer(answer, body)
+                data = json.dumps(content).encode()
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
-                self.wfile.write(data)
+                if answer is HALF:
+                    self.wfile.write(data[:20])
+                    model._closed.wait()
+                else:
+                    self.wfile.write(data)
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
@@ -53,15 +67,20 @@ class FakeModel:
         return self
 
     def __exit__(self, *_):
+        self._closed.set()
         self._server.shutdown()
         self._server.server_close()
 
-    def _answer(self, body: dict) -> tuple[int, dict]:
+    def _next(self, body: dict):
         self.requests.append(body)
+        return self._answers[min(len(self.requests), len(self._answers)) - 1]
+
+    def _answer(self, answer, body: dict) -> tuple[int, dict]:
         number = len(self.requests)
-        answer = self._answers[min(number, len(self._answers)) - 1]
         if isinstance(answer, int):
-            return answer, {"error": {"message": f"The fake model says {answer}.", "type": "error"}}
+            answer = answer, f"The fake model says {answer}."
+        if isinstance(answer, tuple):
+            return answer[0], {"type": "error", "error": {"message": answer[1], "type": "error"}}
         message = {"role": "assistant", "content": answer if isinstance(answer, str) else None}
         if isinstance(answer, dict):
             message["tool_calls"] = [_call(number, answer, body)]
