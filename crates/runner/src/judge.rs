@@ -38,6 +38,11 @@ impl Fault {
         Self { reason, text: text.into() }
     }
 
+    /// With the gateway's own reason, if the text tells one.
+    fn as_the_gateway_says(self) -> Self {
+        Self { reason: gateway_word(&self.text).unwrap_or(self.reason), ..self }
+    }
+
     /// A setting that can't be worked with.
     pub fn refused(text: impl Into<String>) -> Self {
         Self::new(Reason::ConfigurationRefused, text)
@@ -55,7 +60,8 @@ pub fn result(
         return concluded(&observed, finish.clone());
     }
     let refusal = observed.gateway.clone().or(stop);
-    let Fault { reason, text } = refusal.unwrap_or_else(|| fault(&observed, codes, end));
+    let Fault { reason, text } =
+        refusal.unwrap_or_else(|| fault(&observed, codes, end).as_the_gateway_says());
     let short = ShortResult::without_verdict(reason, text, observed.usage);
     (ShortResult { summary: observed.last_words, acted: observed.acted, ..short }, LongResult::default())
 }

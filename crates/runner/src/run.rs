@@ -10,7 +10,7 @@ use punching_fist_protocol::{Event, LongResult, Reason, ShortResult, Usage};
 use crate::journal::Journal;
 use crate::judge::{self, Fault};
 use crate::secrets;
-use crate::settings::Environment;
+use crate::settings::{self, Environment};
 use crate::supervisor::Supervisor;
 use crate::termination::TerminationLog;
 
@@ -35,6 +35,8 @@ pub fn run() -> ExitCode {
         let text = format!("the termination message can't be written to {}: {error}", path.display());
         journal.write(Event::Error { reason: None, code: None, text });
     }
+    // Last, as it can take long. Most engines have none.
+    let _ = fs::remove_dir_all(settings::state_directory());
     ExitCode::from(u8::try_from(short.reason.exit_code().as_i32()).unwrap_or(u8::MAX))
 }
 
@@ -52,10 +54,7 @@ fn attempt(
     journal: &mut Journal<io::Stdout>,
 ) -> Result<(ShortResult, LongResult), Fault> {
     let settings = environment.settings().map_err(|error| Fault::refused(error.to_string()))?;
-    let run = Supervisor::start(&settings, journal).map(Supervisor::watch);
-    // Where it isn't, nothing was put there.
-    let _ = fs::remove_dir_all(&settings.task.state_directory);
-    let run = run?;
+    let run = Supervisor::start(&settings, journal)?.watch();
     Ok(judge::result(run.observed, settings.engine.exit_codes(), run.end, run.stop))
 }
 

@@ -179,7 +179,7 @@ impl Environment {
                 .map(|root| Skills::read(Path::new(root)))
                 .transpose()?
                 .unwrap_or_default(),
-            state_directory: std::env::temp_dir().join(format!("punching-fist-{}", std::process::id())),
+            state_directory: state_directory(),
             workspace: std::env::current_dir()?,
             home: self.optional("HOME").unwrap_or("/").into(),
         })
@@ -248,6 +248,11 @@ fn file(name: &'static str, path: impl Into<PathBuf>) -> Result<(PathBuf, String
         Err(error) => format!("can't be read: {error}"),
     };
     Err(SettingError::File { name, path, problem })
+}
+
+/// Where the engine's own files are kept while it works.
+pub fn state_directory() -> PathBuf {
+    std::env::temp_dir().join(format!("punching-fist-{}", std::process::id()))
 }
 
 fn number(name: &'static str, value: &str, most: u64) -> Result<u64, SettingError> {

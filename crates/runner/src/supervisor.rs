@@ -44,6 +44,8 @@ pub struct Supervisor<'a, W> {
     linger: Option<Instant>,
     /// It was asked to end as it had stayed in its last state too long.
     lingered: bool,
+    /// It was asked to end.
+    is_asked: bool,
     open_pipes: u8,
 }
 
@@ -84,6 +86,7 @@ impl<'a, W: AsFd> Supervisor<'a, W> {
             deadline: Instant::now() + settings.task.timeout,
             linger: None,
             lingered: false,
+            is_asked: false,
             open_pipes: 2,
         })
     }
@@ -213,7 +216,7 @@ impl<'a, W: AsFd> Supervisor<'a, W> {
     }
 
     fn out_of_patience(&mut self) {
-        if self.stop.is_some() || self.lingered {
+        if self.is_asked {
             // It had its time to end in order.
             self.end = processes::end_all(self.engine).or(Some(ProcessEnd::Unknown));
             return;
@@ -249,17 +252,22 @@ impl<'a, W: AsFd> Supervisor<'a, W> {
 
     /// Asks the engine to end. The first reason stays.
     fn stop(&mut self, fault: Fault) {
-        if self.stop.is_some() || self.end.is_some() {
+        if self.stop.is_some() {
             return;
         }
         self.journal.write(Event::Error { reason: Some(fault.reason), code: None, text: fault.text.clone() });
         self.stop = Some(fault);
-        self.ask_to_end();
+        // What is read only after its end can still show that a limit was passed.
+        if self.end.is_none() {
+            self.ask_to_end();
+        }
     }
 
     fn ask_to_end(&mut self) {
         self.linger = None;
-        self.deadline = Instant::now() + MOST_TO_STOP.min(self.settings.grace / 2);
+        let until = Instant::now() + MOST_TO_STOP.min(self.settings.grace / 2);
+        self.deadline = if self.is_asked { self.deadline } else { until };
+        self.is_asked = true;
         // One that has just ended can't be asked: its end is on its way to us.
         let _ = killpg(self.engine, self.settings.engine.stop_signal());
     }

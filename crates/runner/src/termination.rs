@@ -5,21 +5,30 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use nix::fcntl::{FallocateFlags, fallocate};
 use punching_fist_protocol::ShortResult;
+
+/// What a message takes at most: `SHORT_MAX`.
+const ROOM: i64 = 4096;
 
 /// The file that Kubernetes reads the message from. Opened before the agent starts: what it does to the path later
 /// changes nothing, and what it writes is cut away.
 pub struct TerminationLog(File);
 
 impl TerminationLog {
-    /// Opens the file.
+    /// Opens the file, and keeps room for it: the disk may be full when the run is over.
     pub fn open(path: &Path) -> io::Result<Self> {
-        OpenOptions::new().write(true).create(true).truncate(false).open(path).map(Self)
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+        // Not every file system can.
+        let _ = fallocate(&file, FallocateFlags::FALLOC_FL_KEEP_SIZE, 0, ROOM);
+        Ok(Self(file))
     }
 
-    /// Replaces what stands in it.
+    /// Replaces what stands in it. What is beyond the message is cut away last: that gives no room away before it is
+    /// needed.
     pub fn write(&self, result: &ShortResult) -> io::Result<()> {
-        self.0.set_len(0)?;
-        self.0.write_all_at(result.to_message().as_bytes(), 0)
+        let message = result.to_message();
+        self.0.write_all_at(message.as_bytes(), 0)?;
+        self.0.set_len(message.len() as u64)
     }
 }

@@ -1,9 +1,11 @@
 //! The engine `command`: any program that writes its conclusion to the file `$PUNCHING_FIST_RESULT`.
 
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
 use punching_fist_protocol::{Event, Finish, State};
 
@@ -87,11 +89,12 @@ impl Reader for ResultFile {
 
 /// What the file says; none if there is no file.
 fn conclusion(path: &Path) -> Result<Option<Finish>, String> {
-    let file = match File::open(path) {
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    let file = match OpenOptions::new().read(true).custom_flags(flags.bits()).open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         file => file.map_err(|error| error.to_string())?,
     };
-    // Whatever else stands under that name could be read without end.
+    // Whatever else stands under that name could be read without end, or is not the program's.
     if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
         return Err("the path holds no file".to_owned());
     }

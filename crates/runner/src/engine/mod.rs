@@ -15,9 +15,9 @@ use crate::judge::{Fault, ProcessEnd};
 use crate::task::Task;
 
 /// How long an engine may wait for what nobody gives it.
-const WAITING: Duration = Duration::from_secs(10);
-/// How long an engine may take to leave when it is done.
-const LEAVING: Duration = Duration::from_secs(30);
+const WAITING: Duration = Duration::from_secs(5);
+/// How long an engine may take to leave when it is done. One that takes longer is ended, and what it came to counts.
+const LEAVING: Duration = Duration::from_secs(10);
 
 /// A program that runs an agent, and how to read it.
 pub trait Engine: Sync {

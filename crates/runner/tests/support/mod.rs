@@ -1,5 +1,8 @@
 //! A pod in a temporary directory: the runner, a shell script as its engine, and what it left when it ended.
 
+// Every test program uses a part of it.
+#![allow(dead_code)]
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
@@ -32,6 +35,8 @@ impl Pod {
         open_to_all(directory.path(), 0o755);
         let path = |name: &str| directory.path().join(name);
         fs::create_dir(path("bin")).expect("a directory");
+        fs::create_dir(path("tmp")).expect("a directory");
+        open_to_all(&path("tmp"), 0o777);
         fs::write(path("prompt"), "What is wrong with checkout?").expect("a prompt");
         fs::write(path("termination-log"), "").expect("a termination log");
         open_to_all(&path("termination-log"), 0o666);
@@ -40,6 +45,7 @@ impl Pod {
         let text = |path: PathBuf| path.to_str().expect("Unicode").to_owned();
         let environment = [
             ("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", text(path("bin")))),
+            ("TMPDIR", text(path("tmp"))),
             ("PUNCHING_FIST_ENGINE", "sdk".to_owned()),
             ("PUNCHING_FIST_PROMPT_FILE", text(path("prompt"))),
             ("PUNCHING_FIST_TIMEOUT_SECONDS", "25".to_owned()),
@@ -51,6 +57,13 @@ impl Pod {
         ];
         let environment = environment.map(|(name, value)| (name.to_owned(), value)).to_vec();
         Self { directory, environment, wrapper: Vec::new() }
+    }
+
+    /// A pod of the engine `command`, whose program is this script.
+    pub fn of_command(script: &str) -> Self {
+        let pod = Self::new(script);
+        let program = serde_json::json!([pod.path("bin/punching-fist-agent")]).to_string();
+        pod.with("PUNCHING_FIST_ENGINE", "command").with("PUNCHING_FIST_COMMAND", &program)
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -73,6 +86,25 @@ impl Pod {
         let words = unshare.iter().chain(spaces).chain(&setpriv).chain(user);
         self.wrapper = words.map(|word| (*word).to_owned()).collect();
         self
+    }
+
+    /// The runner with its log and its termination message on a disk of these pages. What they hold in the end is
+    /// copied to `log` and `termination-log`.
+    pub fn with_a_small_disk(mut self, pages: usize) -> Self {
+        let root = nix::unistd::geteuid().is_root();
+        let spaces: &[&str] = if root { &[] } else { &["--user", "--map-root-user"] };
+        let disk = self.path("disk");
+        fs::create_dir(&disk).expect("a directory");
+        let (disk, out) = (disk.display(), self.directory.path().display());
+        let script = format!(
+            "mount -t tmpfs -o size={}k,mode=777 tmpfs {disk} || exit 99\n\
+             \"$@\" > {disk}/log\ncode=$?\ncp {disk}/log {disk}/termination-log {out}\nexit $code",
+            pages * 4
+        );
+        let words = ["/usr/bin/unshare", "--mount"].iter().chain(spaces).chain(&["/bin/sh", "-c"]);
+        self.wrapper = words.map(|word| (*word).to_owned()).chain([script, "sh".to_owned()]).collect();
+        let log = self.path("disk/termination-log");
+        self.with("PUNCHING_FIST_TERMINATION_LOG", log.to_str().expect("Unicode"))
     }
 
     /// Starts the runner.
@@ -124,6 +156,13 @@ pub struct Running {
 impl Running {
     pub fn pid(&self) -> nix::unistd::Pid {
         nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).expect("a process id"))
+    }
+
+    /// The most memory that the runner has had so far, in KiB.
+    pub fn most_memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("the kernel tells it");
+        line.split_ascii_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
     }
 
     /// Reads on until an event fits.
