@@ -192,6 +192,10 @@ mod tests {
     const PROVIDER: &str = r#"{"kind":"error","reason":"ProviderFault","text":"503"}"#;
     const REFUSED: &str = r#"{"kind":"error","reason":"CredentialsRefused","text":"401"}"#;
     const STUCK: &str = r#"{"kind":"error","reason":"Stuck","text":"circles"}"#;
+    const LIMITED: &str = r#"{"kind":"state","state":"rateLimited"}"#;
+    const CIRCLES: &str = r#"{"kind":"state","state":"stuck"}"#;
+    const CONFIRMATION: &str = r#"{"kind":"state","state":"awaitingConfirmation"}"#;
+    const SPENT: &str = r#"{"kind":"error","reason":"CredentialsRefused","text":"403 punching-fist-gateway: BudgetExceeded: 1"}"#;
     const LIAR: &str = r#"{"kind":"error","reason":"VerdictReached","text":"ha"}"#;
 
     #[test]
@@ -259,5 +263,52 @@ mod tests {
         let (short, long) =
             result(events(&[FINISH, FINISHED]), ExitCodes::Ours, ProcessEnd::Exited(0), stop());
         assert_eq!((short.verdict, long.report.as_deref()), (Some(Verdict::Diagnosed), Some("r")));
+    }
+
+    #[test]
+    fn what_an_exit_code_means_is_the_engines_to_say() {
+        use ExitCodes::{Meaningless, Ours, Plain};
+        use ProcessEnd::{Exited, Killed, Lingered, Unknown};
+        let table: [(&[&str], ExitCodes, ProcessEnd, Reason); 20] = [
+            (&[FINISH, FINISHED], Meaningless, Exited(0), Reason::VerdictReached),
+            (&[FINISH, FINISHED], Meaningless, Exited(1), Reason::VerdictReached),
+            (&[FINISH, FINISHED], Meaningless, Killed(Signal::SIGKILL), Reason::AgentFault),
+            (&[FINISH, FINISHED], Plain, Exited(11), Reason::AgentFault),
+            (&[FINISH, FINISHED], Ours, Lingered, Reason::VerdictReached),
+            (&[FINISH, FINISHED], Meaningless, Lingered, Reason::VerdictReached),
+            (&[FINISH, FINISHED], Meaningless, Unknown, Reason::AgentFault),
+            (&[FINISH, ERROR], Meaningless, Exited(0), Reason::NoVerdict),
+            (&[FINISHED], Meaningless, Exited(0), Reason::NoVerdict),
+            (&[FINISH], Meaningless, Exited(0), Reason::NoVerdict),
+            (&[REFUSED, ERROR], Meaningless, Exited(0), Reason::CredentialsRefused),
+            (&[REFUSED, ERROR], Meaningless, Exited(1), Reason::CredentialsRefused),
+            (&[LIAR, ERROR], Meaningless, Exited(1), Reason::AgentFault),
+            (&[], Meaningless, Exited(12), Reason::AgentFault),
+            (&[PROVIDER], Plain, Exited(11), Reason::ProviderFault),
+            (&[LIMITED], Meaningless, Exited(0), Reason::ProviderFault),
+            (&[CIRCLES], Meaningless, Lingered, Reason::Stuck),
+            (&[CONFIRMATION], Meaningless, Exited(0), Reason::NoVerdict),
+            (&[SPENT, ERROR], Meaningless, Exited(0), Reason::BudgetExceeded),
+            (&[SPENT, PROVIDER, ERROR], Ours, Exited(10), Reason::BudgetExceeded),
+        ];
+        for (lines, codes, end, expected) in table {
+            let (short, _) = result(events(lines), codes, end, None);
+            assert_eq!(short.reason, expected, "{lines:?} {codes:?} {end:?}");
+        }
+    }
+
+    #[test]
+    fn the_gateways_words_are_found_wherever_they_stand() {
+        let table = [
+            ("punching-fist-gateway: BudgetExceeded: 2 of 2", Some(Reason::BudgetExceeded)),
+            ("litellm: {\"message\":\"punching-fist-gateway: RunOver\"}", Some(Reason::ConfigurationRefused)),
+            ("punching-fist-gateway: Refused: no", Some(Reason::ConfigurationRefused)),
+            ("punching-fist-gateway: BudgetExceededNot", None),
+            ("punching-fist-gateway: Unavailable: later", None),
+            ("BudgetExceeded", None),
+        ];
+        for (text, reason) in table {
+            assert_eq!(gateway_word(text), reason, "{text}");
+        }
     }
 }

@@ -263,6 +263,7 @@ fn number(name: &'static str, value: &str, most: u64) -> Result<u64, SettingErro
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::task::{Mode, Runtime};
 
     fn environment(changes: &[(&str, &str)]) -> Environment {
         let good = [
@@ -286,6 +287,21 @@ mod tests {
             (settings.task.timeout.as_secs(), settings.grace.as_secs(), settings.task.max_iterations),
             (60, 5, 10)
         );
+        let told = environment(&[
+            (MODE, "Remediate"),
+            (RUNTIME, "docker"),
+            (MAX_COST, "2.50"),
+            (COMMAND, r#"["ls","-l"]"#),
+            (BASE_URL, "http://gateway/v1"),
+            (KUBECONFIG, "/root/.kube/config"),
+            (INPUT_PRICE, "0.0000025"),
+            (OUTPUT_PRICE, "many"),
+        ]);
+        let Settings { task, prices, .. } = told.settings().unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!((task.mode, task.runtime), (Mode::Remediate, Runtime::Docker));
+        assert_eq!((task.max_cost.as_deref(), task.command.len()), (Some("2.50"), 2));
+        assert_eq!((task.base_url.as_deref(), task.api_key.as_str()), (Some("http://gateway/v1"), "key"));
+        assert!(prices.input > 0.0 && prices.output <= 0.0);
         assert_eq!(environment(&[]).termination_log(), PathBuf::from(DEFAULT_TERMINATION_LOG));
     }
 
@@ -304,6 +320,16 @@ mod tests {
             (TIMEOUT_SECONDS, "1e3"),
             (TIMEOUT_SECONDS, "99999999999999999999"),
             (MAX_ITERATIONS, "many"),
+            (MAX_COST, "-1"),
+            (MAX_COST, "2,50"),
+            (MODE, "remediate"),
+            (RUNTIME, "podman"),
+            (COMMAND, "ls -l"),
+            (COMMAND, "{}"),
+            (TOKEN_FILE, "/nowhere/token"),
+            (TOKEN_FILE, "/dev/null"),
+            (SKILLS_DIR, "/nowhere"),
+            (KUBECONFIG, "/punching-fist-cluster/kubeconfig"),
             (GRACE_SECONDS, "0"),
             ("LLM_MODEL", " "),
             ("LLM_API_KEY", ""),

@@ -123,3 +123,78 @@ fn text(path: &Path) -> Result<String, SkillError> {
     let bytes = fs::read(path).map_err(|error| SkillError::Unreadable { path: path.to_owned(), error })?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// A directory as Kubernetes mounts a ConfigMap: links into the version that holds.
+    fn config_map(root: &Path, name: &str, files: &[(&str, &str)]) {
+        let version = root.join(name).join("..2026_11_23");
+        fs::create_dir_all(&version).expect("our own directory");
+        symlink("..2026_11_23", root.join(name).join("..data")).expect("our own directory");
+        for (file, text) in files {
+            fs::write(version.join(file), text).expect("our own directory");
+            symlink(Path::new("..data").join(file), root.join(name).join(file)).expect("our own directory");
+        }
+    }
+
+    #[test]
+    fn every_kind_of_file_is_found_once() {
+        let root = tempfile::tempdir().expect("a directory");
+        config_map(
+            root.path(),
+            "disk",
+            &[
+                ("AGENTS.md", "Be careful."),
+                ("disk-pressure.md", "Look at df."),
+                ("clean.sh", "#!/bin/sh"),
+                ("mcp.json", r#"{"mcpServers":{"kubernetes":{"command":"kubernetes-mcp"}}}"#),
+            ],
+        );
+        config_map(
+            root.path(),
+            "second",
+            &[
+                ("AGENTS.md", "Be kind."),
+                ("mcp.json", r#"{"mcpServers":{"grafana":{"url":"http://grafana"}}}"#),
+            ],
+        );
+        let skills = Skills::read(root.path()).expect("readable");
+        let names = |documents: &[Document]| {
+            documents
+                .iter()
+                .map(|document| format!("{}: {}", document.name, document.text))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(names(&skills.instructions), ["disk-AGENTS: Be careful.", "second-AGENTS: Be kind."]);
+        assert_eq!(names(&skills.documents), ["disk-disk-pressure: Look at df."]);
+        assert_eq!(skills.documents[0].path, root.path().join("disk/disk-pressure.md"));
+        assert_eq!(skills.mcp_servers.keys().collect::<Vec<_>>(), ["grafana", "kubernetes"]);
+    }
+
+    #[test]
+    fn servers_that_make_no_sense_are_named() {
+        for (text, problem) in [
+            ("", "mcpServers"),
+            ("[]", "mcpServers"),
+            ("7", "mcpServers"),
+            (r#"{"mcpServers":[]}"#, "mcpServers"),
+            (r#"{"mcpServers":{"kubernetes":{}}}"#, "\"kubernetes\""),
+        ] {
+            let root = tempfile::tempdir().expect("a directory");
+            config_map(root.path(), "a", &[("mcp.json", r#"{"mcpServers":{"kubernetes":{}}}"#)]);
+            config_map(root.path(), "b", &[("mcp.json", text)]);
+            let error = Skills::read(root.path()).expect_err(text).to_string();
+            assert!(error.contains("b/mcp.json") && error.contains(problem), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_isnt_there_is_named() {
+        let error = Skills::read(Path::new("/nowhere")).expect_err("no directory").to_string();
+        assert!(error.contains("/nowhere"), "{error}");
+    }
+}

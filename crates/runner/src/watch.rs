@@ -98,3 +98,64 @@ impl Watcher {
         directories.map(|entry| entry.path()).try_for_each(|path| self.add(&path))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, sync_channel};
+    use std::time::Instant;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    fn watched(root: &Path) -> (Pending, Receiver<()>) {
+        let (sender, receiver) = sync_channel(8);
+        let pending = Pending::default();
+        let (root, told) = (root.to_owned(), pending.clone());
+        thread::spawn(move || watch(&root, &told, || sender.send(()).is_ok()));
+        (pending, receiver)
+    }
+
+    /// Looks when it is told, until everything is there.
+    fn wait_for(path: &Path, text: &str, pending: &Pending, changes: &Receiver<()>) {
+        let start = Instant::now();
+        loop {
+            changes.recv_timeout(PATIENCE).expect("a change is told");
+            pending.clear();
+            if fs::read_to_string(path).is_ok_and(|found| found == text) {
+                return;
+            }
+            assert!(start.elapsed() < PATIENCE);
+        }
+    }
+
+    #[test]
+    fn changes_are_told_in_directories_that_came_later_too() {
+        let root = tempfile::tempdir().expect("a directory");
+        let (pending, changes) = watched(root.path());
+        for round in 0..50 {
+            let directory = root.path().join(format!("sessions/{round}/events"));
+            fs::create_dir_all(&directory).expect("our own directory");
+            let file = directory.join("0.json");
+            fs::write(&file, "first").expect("our own directory");
+            wait_for(&file, "first", &pending, &changes);
+            fs::write(root.path().join("half"), "second").expect("our own directory");
+            fs::rename(root.path().join("half"), &file).expect("our own directory");
+            wait_for(&file, "second", &pending, &changes);
+        }
+    }
+
+    #[test]
+    fn what_nobody_has_looked_at_is_told_once() {
+        let root = tempfile::tempdir().expect("a directory");
+        let (pending, changes) = watched(root.path());
+        changes.recv_timeout(PATIENCE).expect("the first look");
+        for number in 0..100 {
+            fs::write(root.path().join(number.to_string()), "").expect("our own directory");
+        }
+        assert!(changes.recv_timeout(Duration::from_millis(50)).is_err());
+        pending.clear();
+        fs::write(root.path().join("last"), "").expect("our own directory");
+        changes.recv_timeout(PATIENCE).expect("the next look");
+    }
+}
