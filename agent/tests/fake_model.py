@@ -25,8 +25,8 @@ SILENCE, HALF = object(), object()
 
 
 class FakeModel:
-    """Answers are strings (text), tools, numbers (an HTTP error), pairs of an HTTP error and its text, SILENCE or HALF.
-    Requests are kept."""
+    """Answers are strings (text), tools, numbers (an HTTP error), pairs of an HTTP error and its text, SILENCE, HALF, or
+    functions that make one of the request. Requests are kept."""
 
     def __init__(self, *answers):
         self.requests: list[dict] = []
@@ -73,7 +73,8 @@ class FakeModel:
 
     def _next(self, body: dict):
         self.requests.append(body)
-        return self._answers[min(len(self.requests), len(self._answers)) - 1]
+        answer = self._answers[min(len(self.requests), len(self._answers)) - 1]
+        return answer(body) if callable(answer) else answer
 
     def _answer(self, answer, body: dict) -> tuple[int, dict]:
         number = len(self.requests)

@@ -21,10 +21,10 @@ fn text(name: &str) -> String {
     fs::read_to_string(examples().join(name)).unwrap()
 }
 
-/// Name and object of every task.
+/// Name and object of every task; those of `skills/` have a test of their own.
 fn tasks() -> Vec<(String, Value)> {
-    let entries =
-        fs::read_dir(examples()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let files = fs::read_dir(examples()).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_file());
+    let entries = files.map(|entry| entry.file_name().into_string().unwrap());
     let names = entries.filter(|name| !OTHERS.contains(&name.as_str()));
     let tasks: Vec<_> =
         names.map(|name| (name.clone(), serde_yaml::from_str(&text(&name)).unwrap())).collect();
@@ -49,16 +49,37 @@ fn unknown(path: &str, schema: &Value, value: &Value, found: &mut Vec<String>) {
     }
 }
 
+fn assert_known(file: &str, task: &Value) {
+    let crd = crds().into_iter().find(|crd| crd.spec.names.kind == task["kind"]).expect(file);
+    let schema = serde_json::to_value(&crd.spec.versions[0].schema).unwrap()["openAPIV3Schema"].clone();
+    let mut found = Vec::new();
+    unknown("spec", &schema["properties"]["spec"], &task["spec"], &mut found);
+    assert!(found.is_empty(), "{file}: unknown fields {found:?}");
+    let version = format!("{}/{}", crd.spec.group, crd.spec.versions[0].name);
+    assert_eq!(task["apiVersion"], version, "{file}");
+}
+
+#[test]
+fn every_skill_comes_with_a_task_that_names_it() {
+    let listed = fs::read_dir(examples().join("skills")).unwrap().map(|entry| entry.unwrap().path());
+    let files: Vec<_> = listed.filter(|path| path.extension().is_some_and(|ending| ending == "yaml")).collect();
+    assert!(files.len() >= 2, "{files:?}");
+    for path in files {
+        let (file, text) = (path.display().to_string(), fs::read_to_string(&path).unwrap());
+        let documents: Vec<Value> =
+            text.split("\n---\n").map(|part| serde_yaml::from_str(part).unwrap()).collect();
+        let [config_map, task] = &documents[..] else { panic!("{file}") };
+        assert_known(&file, task);
+        let skill = &task["spec"]["agent"]["skills"][0]["configMap"];
+        assert_eq!(("ConfigMap", &config_map["metadata"]["name"]), (config_map["kind"].as_str().unwrap(), skill));
+        assert!(text.starts_with("# ") && text.contains("\n# Needs: "), "{file}");
+    }
+}
+
 #[test]
 fn every_task_is_known_to_the_api() {
     for (file, task) in tasks() {
-        let crd = crds().into_iter().find(|crd| crd.spec.names.kind == task["kind"]).expect(&file);
-        let schema = serde_json::to_value(&crd.spec.versions[0].schema).unwrap()["openAPIV3Schema"].clone();
-        let mut found = Vec::new();
-        unknown("spec", &schema["properties"]["spec"], &task["spec"], &mut found);
-        assert!(found.is_empty(), "{file}: unknown fields {found:?}");
-        let version = format!("{}/{}", crd.spec.group, crd.spec.versions[0].name);
-        assert_eq!(task["apiVersion"], version, "{file}");
+        assert_known(&file, &task);
         assert_eq!(format!("{}.yaml", task["metadata"]["name"].as_str().unwrap()), file);
     }
 }
