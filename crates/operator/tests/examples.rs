@@ -62,7 +62,8 @@ fn assert_known(file: &str, task: &Value) {
 #[test]
 fn every_skill_comes_with_a_task_that_names_it() {
     let listed = fs::read_dir(examples().join("skills")).unwrap().map(|entry| entry.unwrap().path());
-    let files: Vec<_> = listed.filter(|path| path.extension().is_some_and(|ending| ending == "yaml")).collect();
+    let files: Vec<_> =
+        listed.filter(|path| path.extension().is_some_and(|ending| ending == "yaml")).collect();
     assert!(files.len() >= 2, "{files:?}");
     for path in files {
         let (file, text) = (path.display().to_string(), fs::read_to_string(&path).unwrap());
@@ -71,7 +72,10 @@ fn every_skill_comes_with_a_task_that_names_it() {
         let [config_map, task] = &documents[..] else { panic!("{file}") };
         assert_known(&file, task);
         let skill = &task["spec"]["agent"]["skills"][0]["configMap"];
-        assert_eq!(("ConfigMap", &config_map["metadata"]["name"]), (config_map["kind"].as_str().unwrap(), skill));
+        assert_eq!(
+            ("ConfigMap", &config_map["metadata"]["name"]),
+            (config_map["kind"].as_str().unwrap(), skill)
+        );
         assert!(text.starts_with("# ") && text.contains("\n# Needs: "), "{file}");
     }
 }
