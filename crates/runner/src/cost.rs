@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use punching_fist_protocol::{Usage, compare_decimals};
+use punching_fist_protocol::{Usage, compare_decimals, is_decimal};
 
 /// What a token costs, in US dollars; 0 where no price is known.
 #[derive(Clone, Copy, Debug, Default)]
@@ -15,7 +15,8 @@ pub struct Prices {
 
 impl Prices {
     /// The cost, if the engine gives none or zero and a price is known. Cached tokens are counted in full: never too low.
-    pub fn complete(&self, usage: &mut Usage) {
+    pub fn complete(self, usage: &mut Usage) {
+        usage.cost_usd = usage.cost_usd.take().filter(|cost| is_decimal(cost));
         let is_told =
             usage.cost_usd.as_deref().is_some_and(|cost| compare_decimals(cost, "0") != Ordering::Equal);
         // Token counts are far below what a float holds exactly.
@@ -42,6 +43,8 @@ mod tests {
         let table = [
             (None, prices, Some("0.003500")),
             (Some("0"), prices, Some("0.003500")),
+            (Some("NaN"), prices, Some("0.003500")),
+            (Some("-1"), Prices::default(), None),
             (Some("0.5"), prices, Some("0.5")),
             (None, Prices::default(), None),
         ];

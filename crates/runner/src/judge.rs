@@ -39,7 +39,7 @@ impl Fault {
     }
 
     /// With the gateway's own reason, if the text tells one.
-    fn as_the_gateway_says(self) -> Self {
+    fn in_the_gateways_words(self) -> Self {
         Self { reason: gateway_word(&self.text).unwrap_or(self.reason), ..self }
     }
 
@@ -61,7 +61,7 @@ pub fn result(
     }
     let refusal = observed.gateway.clone().or(stop);
     let Fault { reason, text } =
-        refusal.unwrap_or_else(|| fault(&observed, codes, end).as_the_gateway_says());
+        refusal.unwrap_or_else(|| fault(&observed, codes, end).in_the_gateways_words());
     let short = ShortResult::without_verdict(reason, text, observed.usage);
     (ShortResult { summary: observed.last_words, acted: observed.acted, ..short }, LongResult::default())
 }

@@ -58,11 +58,13 @@ fn an_engine_that_forks_and_exits_has_come_to_nothing() {
 
 #[test]
 fn a_full_disk_takes_log_lines_and_not_the_result() {
-    let fill = "head -c 1000000 /dev/zero > disk/fill 2>&1";
+    // The first line has to be on the disk before it is full.
+    let fill =
+        "while ! grep -q running disk/log; do sleep 0.01; done\nhead -c 1000000 /dev/zero > disk/fill 2>&1";
     let ended = Pod::new(&format!("{RUNNING}\n{fill}\n{FINISH}")).with_a_small_disk(8).run();
     let short = ended.ended_with(0, Reason::VerdictReached);
     assert_eq!((short.verdict, short.summary.as_str()), (Some(Verdict::Diagnosed), "A typo."));
-    // The first line was whole; what came later may be lost, and then the long form is not vouched for.
+    // What came later may be lost: the long form too, which its hash tells.
     let log = fs::read_to_string(ended.pod.path("log")).expect("the runner wrote it");
     assert!(log.starts_with("{\"time\"") && log.contains("running"), "{log}");
 }
