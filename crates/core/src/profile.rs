@@ -57,7 +57,7 @@ pub struct AgentProfile {
     pub model: String,
     /// Whether the agent reaches the model through the operator's gateway, which keeps the key and the budget. Else the key
     /// is handed to the agent.
-    #[serde(default)]
+    #[serde(default = "defaults::yes")]
     pub gateway: bool,
     /// Where the model is: the provider's own address if nothing is said. With the gateway it is the gateway that goes there.
     #[serde(default, rename = "baseURL")]

@@ -237,3 +237,26 @@ async fn an_edit_of_a_finished_task_is_seen_and_changes_nothing_else() {
     assert_eq!((before.observed_generation, after.observed_generation), (1, 2));
     assert_eq!((after.phase, after.completion_time), (before.phase, before.completion_time));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_has_spent_its_money_is_stopped_before_its_next_attempt() {
+    let mut ground = Ground::new();
+    let spec = json!({"prompt": "p", "agent": {"maxCostUSD": "0.03"}});
+    MaintenanceTask::seeded(&ground.api, "mt", &spec, &Value::Null);
+    let (job, first) = ground.running::<MaintenanceTask>("mt").await;
+    ground.cluster.end_container(&first, 10, &fault(Reason::ProviderFault));
+    ground.cluster.job_status(&job, &json!({"active": null, "ready": null, "failed": 1}));
+    ground.drive::<MaintenanceTask>("mt").await;
+    assert_eq!(state::<MaintenanceTask>(&ground.api, "mt").0, "Retrying", "half of it is left");
+    let second = ground.cluster.make_pod(&job);
+    ground.cluster.end_container(&second, 10, &fault(Reason::ProviderFault));
+    ground.drive::<MaintenanceTask>("mt").await;
+    assert_eq!(ground.api.calls_of("delete", "jobs").len(), 1);
+    ground.cluster.remove(&job);
+    ground.drive::<MaintenanceTask>("mt").await;
+    let status = status(&ground);
+    assert_eq!((status.phase, status.reason.as_deref()), (Some(Phase::Failed), Some("BudgetExceeded")));
+    assert_eq!((status.attempts.len(), status.usage.unwrap().total.cost_usd.as_deref()), (2, Some("0.03")));
+    let error = status.last_error.unwrap();
+    assert!(error.contains("0.03 of 0.03 US dollars") && error.contains("the model is away"), "{error}");
+}

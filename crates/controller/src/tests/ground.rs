@@ -95,12 +95,6 @@ impl Ground {
         Arc::get_mut(&mut self.of_alerts).expect("no pass is under way").settings = settings;
     }
 
-    /// The operator finds the keys of these profiles, and no others.
-    pub(super) fn give_keys(&mut self, profiles: &'static [&'static str]) {
-        let context = Arc::get_mut(&mut self.of_maintenance).expect("no pass is under way");
-        context.has_key = Arc::new(|profile| profiles.contains(&profile));
-    }
-
     /// The caches see what stands on the API server now.
     pub(super) fn observe(&mut self) {
         refill(&mut self.alerts, self.api.all());

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use super::cluster::{Cluster, Script};
 use super::{clock, objects};
 use crate::run::Given;
-use crate::{Metrics, Replica};
+use crate::{HasKey, Metrics, Replica};
 
 /// No condition is waited for longer, in the tests' own time.
 const PATIENCE: Duration = Duration::from_secs(3600);
@@ -44,8 +44,13 @@ impl Live {
         Self::start_with(client, objects::settings())
     }
 
-    /// Starts it.
+    /// Starts it with other settings.
     pub(super) fn start_with(client: Client, settings: Settings) -> Self {
+        Self::start_keyed(client, settings, objects::keys())
+    }
+
+    /// Starts it, with a say about which keys there are.
+    pub(super) fn start_keyed(client: Client, settings: Settings, has_key: HasKey) -> Self {
         let registry = Registry::new();
         let metrics = Metrics::register(&registry).expect("new names");
         let (stop, stopped) = oneshot::channel();
@@ -53,7 +58,7 @@ impl Live {
             let _ = stopped.await;
         };
         let replica = Replica { name: "test".to_owned(), namespace: "punching-fist".to_owned() };
-        let (settings, has_key) = (Arc::new(settings), objects::keys());
+        let settings = Arc::new(settings);
         let given = Given { clock: clock::now, client, settings, has_key, metrics, replica };
         Self { registry, stop: Some(stop), task: tokio::spawn(given.run(stopped)) }
     }

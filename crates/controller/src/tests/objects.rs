@@ -87,8 +87,7 @@ pub(super) fn service_account(api: &RecordingApi) {
 
 /// Three runs at once, two of `openhands`, two of `other`.
 pub(super) fn settings() -> Settings {
-    let profile =
-        json!({"image": "punching-fist-agent:1", "model": "anthropic/some-model", "maxConcurrent": 2});
+    let profile = json!({"image": "punching-fist-agent:1", "model": "anthropic/some-model", "gateway": false, "maxConcurrent": 2});
     let profile = serde_json::from_value(profile).expect("a profile");
     let named = |name: &str| (name.to_owned(), Clone::clone(&profile));
     Settings {

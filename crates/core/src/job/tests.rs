@@ -15,7 +15,8 @@ const UID: &str = "5f1c0c5e-0000-4000-8000-000000000001";
 fn built<K: Task + DeserializeOwned>(spec: &Value, profile: &Value) -> Job {
     let metadata = json!({"name": "checkout-is-down", "namespace": "ops", "uid": UID});
     let task: K = serde_json::from_value(json!({"metadata": metadata, "spec": spec})).unwrap();
-    let mut said = json!({"image": "punching-fist-agent:1", "model": "anthropic/some-model"});
+    let mut said =
+        json!({"image": "punching-fist-agent:1", "model": "anthropic/some-model", "gateway": false});
     said.as_object_mut().unwrap().extend(profile.as_object().unwrap().clone());
     let profile: AgentProfile = serde_json::from_value(said).unwrap();
     build(&Run { task: &task, profile: &profile, settings: &settings(), prompt: "What is wrong?\n" }).unwrap()

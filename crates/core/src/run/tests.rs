@@ -278,6 +278,18 @@ fn a_complete_job_waits_for_what_its_pod_said_and_then_says_that_nothing_was_fou
 }
 
 #[test]
+fn a_fix_is_believed_of_a_run_that_may_make_one() {
+    let complete = job(json!({"succeeded": 1, "conditions": [{"type": "Complete", "status": "True"}]}));
+    let message = json!({"version": 1, "reason": "VerdictReached", "verdict": "Fixed", "acted": true});
+    let pods = [ended("p", 0, &message.to_string())];
+    for (mode, verdict) in [("Remediate", Verdict::Fixed), ("Investigate", Verdict::Diagnosed)] {
+        let task = task(json!({"mode": mode}), started());
+        let Decision::Finish(outcome) = decided(&task, Some(&complete), &pods, 1) else { panic!("{mode}") };
+        assert_eq!(outcome.result.unwrap().verdict, Some(verdict), "{mode}");
+    }
+}
+
+#[test]
 fn a_failed_job_says_which_limit_or_fault_it_was() {
     let failed = |reason: &str| {
         job(

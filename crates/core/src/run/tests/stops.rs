@@ -11,7 +11,7 @@ fn spent(uid: &str, exit_code: i32, reason: &str, cost: &str) -> PodRecord {
 
 fn decided_by(profile: Value, status: Value, job: &Job, pods: &[PodRecord]) -> Decision {
     let mut settings = settings();
-    let mut said = json!({"image": "i", "model": "anthropic/m", "maxCostUSD": "1.00"});
+    let mut said = json!({"image": "i", "model": "anthropic/m", "gateway": false, "maxCostUSD": "1.00"});
     said.as_object_mut().unwrap().extend(profile.as_object().unwrap().clone());
     settings.profiles.insert("openhands".into(), serde_json::from_value(said).unwrap());
     let task = task(json!({}), status);
