@@ -56,7 +56,7 @@ pub struct TaskSpec {
     pub cluster: Option<String>,
 
     /// CPU, memory and other resources of the agent's container. Default: the agent profile's (requests 500m and 1Gi,
-    /// limit 2Gi of memory).
+    /// limit 2Gi of memory). Where nothing is said of `ephemeral-storage`, the limit is 10Gi.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
 
