@@ -17,7 +17,7 @@ pub enum ProcessEnd {
     Exited(i32),
     /// By a signal.
     Killed(Signal),
-    /// By us, as it had said that it is done and didn't leave.
+    /// By us, after it had said that it is done.
     Lingered,
     /// It didn't: it can't be ended.
     Unknown,
@@ -74,7 +74,7 @@ fn verdict(observed: &Observed, codes: ExitCodes, end: ProcessEnd) -> Option<&Fi
         ProcessEnd::Lingered => true,
         ProcessEnd::Killed(_) | ProcessEnd::Unknown => false,
     };
-    let agrees = observed.state == Some(State::Finished) && ended_well;
+    let agrees = observed.is_done() && ended_well;
     observed.finish.as_ref().filter(|_| agrees)?.as_ref().ok()
 }
 

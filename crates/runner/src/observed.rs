@@ -29,6 +29,11 @@ pub struct Observed {
 }
 
 impl Observed {
+    /// Whether the agent has come to a conclusion, and calls itself finished.
+    pub fn is_done(&self) -> bool {
+        self.state == Some(State::Finished) && matches!(self.finish, Some(Ok(_)))
+    }
+
     /// Takes one more event.
     pub fn observe(&mut self, event: &Event) {
         self.acted |= event.is_success();

@@ -42,7 +42,7 @@ pub struct Supervisor<'a, W> {
     deadline: Instant,
     /// Until when the engine may stay in its state.
     linger: Option<Instant>,
-    /// It was asked to end as it had stayed in its last state too long.
+    /// It was asked to end when it was done: as it had stayed in its last state too long, or for another reason.
     lingered: bool,
     /// It was asked to end.
     is_asked: bool,
@@ -265,6 +265,8 @@ impl<'a, W: AsFd> Supervisor<'a, W> {
 
     fn ask_to_end(&mut self) {
         self.linger = None;
+        // Who is done and only has to leave may be killed at it: what it came to counts.
+        self.lingered |= self.observed.is_done();
         let until = Instant::now() + MOST_TO_STOP.min(self.settings.grace / 2);
         self.deadline = if self.is_asked { self.deadline } else { until };
         self.is_asked = true;

@@ -146,6 +146,15 @@ mod tests {
     }
 
     #[test]
+    fn where_nothing_can_be_watched_it_is_looked_at_again_and_again() {
+        let (pending, changes) = watched(Path::new("/nowhere"));
+        for _ in 0..3 {
+            changes.recv_timeout(PATIENCE).expect("a look");
+            pending.clear();
+        }
+    }
+
+    #[test]
     fn what_nobody_has_looked_at_is_told_once() {
         let root = tempfile::tempdir().expect("a directory");
         let (pending, changes) = watched(root.path());

@@ -183,6 +183,16 @@ fn a_signal_becomes_an_interrupt_and_the_rest_follows() {
 }
 
 #[test]
+fn who_is_done_and_is_told_to_stop_has_come_to_a_verdict() {
+    let mut running = Pod::new(&format!("trap '' INT TERM\n{FINISH}\nsleep 60 & wait")).start();
+    running.wait_for(|event| *event == Event::State { state: State::Finished });
+    kill(running.pid(), Signal::SIGTERM).expect("it runs");
+    let ended = running.wait();
+    assert_eq!(ended.ended_with(0, Reason::VerdictReached).verdict, Some(Verdict::Diagnosed));
+    assert!(ended.took < Duration::from_secs(8), "{:?}", ended.took);
+}
+
+#[test]
 fn what_an_engine_leaves_behind_is_ended() {
     let leftover =
         "setsid sh -c 'echo $$ > leftover; exec sleep 60' & while [ ! -s leftover ]; do sleep 0.01; done";

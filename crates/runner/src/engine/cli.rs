@@ -1,0 +1,194 @@
+//! The engine `cli`: `openhands --headless --json`, from PyPI's `openhands` 1.16. It prints its events, keeps its state in
+//! a file, and exits with 0 whatever happened.
+
+mod events;
+mod state;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use punching_fist_protocol::{Event, State};
+use serde_json::{Value, json};
+
+use super::openhands::{self, RETRIES, RETRY_MAX_WAIT, RETRY_MIN_WAIT, TIMEOUT};
+use super::{Engine, ExitCodes, Launch, Reader, Reading};
+use crate::judge::{Fault, ProcessEnd};
+use crate::task::Task;
+use crate::verdict_block;
+use events::Events;
+use state::BaseState;
+
+/// When the conversation is summed up, and how much of its beginning is kept: as the CLI has it without a settings file.
+const CONDENSE_AFTER: u32 = 80;
+const KEEP_FIRST: u32 = 4;
+
+/// Settings that keep it quiet and off the network. The instructions that it fetches from GitHub at every start are pinned
+/// by nobody, and where the network drops packets it waits two minutes for them: git finds that one address nowhere.
+const QUIET: [(&str, &str); 5] = [
+    ("OPENHANDS_SUPPRESS_BANNER", "1"),
+    ("LITELLM_LOCAL_MODEL_COST_MAP", "True"),
+    ("GIT_CONFIG_COUNT", "1"),
+    ("GIT_CONFIG_KEY_0", "url.file:///nowhere/.insteadOf"),
+    ("GIT_CONFIG_VALUE_0", "https://github.com/OpenHands/extensions"),
+];
+
+/// The command line `openhands`.
+pub struct Cli;
+
+impl Engine for Cli {
+    fn name(&self) -> &'static str {
+        "cli"
+    }
+
+    fn launch(&self, task: &Task) -> Result<Launch, Fault> {
+        let flags = ["--headless", "--json", "--override-with-envs", "-f"].map(OsString::from);
+        let prompt = openhands::prompt_file(&task.state_directory).into();
+        Ok(Launch {
+            program: "openhands".into(),
+            arguments: flags.into_iter().chain([prompt]).collect(),
+            set: variables(task),
+            files: files(task),
+            watched: Some(conversations(task)),
+            ..Launch::default()
+        })
+    }
+
+    fn reader(&self, task: &Task) -> Box<dyn Reader> {
+        Box::new(Conversation::of(conversations(task)))
+    }
+
+    fn exit_codes(&self) -> ExitCodes {
+        ExitCodes::Meaningless
+    }
+}
+
+fn persistence(task: &Task) -> PathBuf {
+    task.state_directory.join("persistence")
+}
+
+fn conversations(task: &Task) -> PathBuf {
+    task.state_directory.join("conversations")
+}
+
+fn variables(task: &Task) -> Vec<(OsString, OsString)> {
+    let directories = [
+        ("OPENHANDS_PERSISTENCE_DIR", persistence(task)),
+        ("OPENHANDS_CONVERSATIONS_DIR", conversations(task)),
+        ("OPENHANDS_WORK_DIR", task.workspace.clone()),
+    ];
+    let directories = directories.into_iter().map(|(name, path)| (name.into(), path.into()));
+    openhands::unless_set(&QUIET).into_iter().chain(directories).collect()
+}
+
+fn files(task: &Task) -> Vec<(PathBuf, String)> {
+    let persistence = persistence(task);
+    let mut files = vec![
+        (openhands::prompt_file(&task.state_directory), verdict_block::prompt(&task.prompt, task.mode)),
+        (persistence.join("agent_settings.json"), agent_settings(task).to_string()),
+    ];
+    files.extend(openhands::instructions(&task.skills).map(|text| (task.workspace.join("AGENTS.md"), text)));
+    let place = task.workspace.join(".agents/skills");
+    files.extend(task.skills.documents.iter().map(|document| {
+        (place.join(&document.name).join("SKILL.md"), openhands::skill(document))
+    }));
+    if !task.skills.mcp_servers.is_empty() {
+        let servers = json!({ "mcpServers": task.skills.mcp_servers });
+        files.push((persistence.join("mcp.json"), servers.to_string()));
+    }
+    files
+}
+
+/// What the CLI takes from its settings file alone: how long it bears a model that doesn't answer, and what calls cost.
+/// Model, key and address come from the environment all the same. There is no setting for the number of steps.
+fn agent_settings(task: &Task) -> Value {
+    let llm = |usage: &str| {
+        json!({
+            "model": task.model,
+            "usage_id": usage,
+            "num_retries": openhands::set("LLM_NUM_RETRIES").unwrap_or(RETRIES),
+            "retry_min_wait": openhands::set("LLM_RETRY_MIN_WAIT").unwrap_or(RETRY_MIN_WAIT),
+            "retry_max_wait": openhands::set("LLM_RETRY_MAX_WAIT").unwrap_or(RETRY_MAX_WAIT),
+            "timeout": openhands::set("LLM_TIMEOUT").unwrap_or(TIMEOUT),
+            "input_cost_per_token": openhands::set::<f64>("LLM_INPUT_COST_PER_TOKEN"),
+            "output_cost_per_token": openhands::set::<f64>("LLM_OUTPUT_COST_PER_TOKEN"),
+        })
+    };
+    let condenser = json!({
+        "kind": "LLMSummarizingCondenser",
+        "llm": llm("condenser"),
+        "max_size": CONDENSE_AFTER,
+        "keep_first": KEEP_FIRST,
+    });
+    json!({
+        "kind": "Agent",
+        "llm": llm("agent"),
+        "system_prompt_kwargs": { "cli_mode": true },
+        "condenser": condenser,
+    })
+}
+
+/// What one conversation has shown so far.
+struct Conversation {
+    directory: PathBuf,
+    events: Events,
+    /// As the file says it.
+    state: Option<BaseState>,
+    /// What was told of it.
+    told: Option<State>,
+}
+
+impl Conversation {
+    fn of(directory: PathBuf) -> Self {
+        Self { directory, events: Events::default(), state: None, told: None }
+    }
+
+    /// The state, if it is another one than was told. That it has finished is told only after the event that says so,
+    /// which comes another way.
+    fn state(&mut self) -> Option<Event> {
+        let state = self.state.as_ref()?.status?;
+        let is_known = state != State::Finished || self.events.has_finished();
+        let news = is_known && self.told.replace(state) != Some(state);
+        news.then_some(Event::State { state })
+    }
+
+    /// Events with what follows from them.
+    fn readings(&mut self, mut events: Vec<Event>) -> Vec<Reading> {
+        events.extend(self.events.usage(self.state.as_ref().map(|state| &state.usage)));
+        events.extend(self.state());
+        events.into_iter().map(Reading::Event).collect()
+    }
+}
+
+impl Reader for Conversation {
+    fn line(&mut self, line: &str) -> Option<Vec<Reading>> {
+        let events = self.events.read(line)?;
+        Some(self.readings(events))
+    }
+
+    fn look(&mut self) -> Vec<Reading> {
+        match state_file(&self.directory).and_then(|path| std::fs::read(path).ok()) {
+            Some(text) => self.state = BaseState::read(&text).or(self.state.take()),
+            None => return Vec::new(),
+        }
+        self.readings(Vec::new())
+    }
+
+    /// An agent that only says something has ended for the CLI: it has asked, unless that is a conclusion.
+    fn at_end(&mut self, _: ProcessEnd) -> Vec<Reading> {
+        let is_open = self.state.as_ref().is_some_and(|state| state.status == Some(State::Finished));
+        if !is_open || self.events.has_finished() {
+            return Vec::new();
+        }
+        let events = match self.events.concluding_words() {
+            Some(finish) => vec![Event::Finish(finish), Event::State { state: State::Finished }],
+            None => vec![Event::State { state: State::AwaitingInput }],
+        };
+        events.into_iter().map(Reading::Event).collect()
+    }
+}
+
+/// The conversation's state: there is one conversation in a run.
+fn state_file(conversations: &Path) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(conversations).ok()?.flatten();
+    entries.map(|entry| entry.path().join("base_state.json")).find(|path| path.is_file())
+}

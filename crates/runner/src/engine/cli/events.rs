@@ -1,0 +1,157 @@
+//! From the events that the CLI prints, one JSON object per line, to ours.
+
+use std::collections::{BTreeSet, HashMap};
+
+use punching_fist_protocol::{Event, Finish, Usage, Verdict};
+use serde_json::Value;
+
+use crate::engine::openhands;
+use crate::verdict_block;
+
+/// What was read so far.
+#[derive(Debug, Default)]
+pub struct Events {
+    /// Answers of the model that the agent acted on: its steps.
+    steps: BTreeSet<String>,
+    /// Which file a call edits: its outcome doesn't always say it again.
+    paths: HashMap<String, String>,
+    /// Whether the agent's last action was to finish.
+    has_finished: bool,
+    /// The last that it said instead.
+    words: Option<String>,
+    /// What was told of the usage.
+    told: Usage,
+}
+
+impl Events {
+    /// What a line says; none if it is no event of the CLI's.
+    pub fn read(&mut self, line: &str) -> Option<Vec<Event>> {
+        let event: Value = serde_json::from_str(line).ok()?;
+        let kind = event["kind"].as_str()?;
+        let is_agents = event["source"] == "agent";
+        if let Some(response) = event["llm_response_id"].as_str().filter(|_| is_agents) {
+            self.steps.insert(response.to_owned());
+        }
+        Some(match kind {
+            "ActionEvent" => self.action(&event),
+            "ObservationEvent" => self.observation(&event),
+            "MessageEvent" if is_agents => self.message(text(&event["llm_message"]["content"])),
+            "AgentErrorEvent" => vec![refused_call(&event)],
+            "ConversationErrorEvent" => vec![error(&event)],
+            _ => Vec::new(),
+        })
+    }
+
+    /// Whether the agent's last action was to finish.
+    pub fn has_finished(&self) -> bool {
+        self.has_finished
+    }
+
+    /// What the agent's last message concludes, if it ends with a block as it was asked for.
+    pub fn concluding_words(&self) -> Option<Finish> {
+        let words = self.words.as_deref()?;
+        // Without a block the words themselves become the summary.
+        let finish = verdict_block::conclusion(words);
+        let has_block = finish.verdict != Verdict::Inconclusive || finish.summary != words.trim();
+        has_block.then_some(finish)
+    }
+
+    /// What was used, if that is news: tokens and money as the state's file says, steps as they were seen.
+    pub fn usage(&mut self, of_state: Option<&Usage>) -> Option<Event> {
+        let steps = self.steps.len() as u64;
+        let usage = of_state.unwrap_or(&self.told);
+        let usage = Usage { iterations: steps, calls: usage.calls.max(steps), ..usage.clone() };
+        (usage != self.told).then(|| {
+            self.told = usage.clone();
+            Event::Usage(usage)
+        })
+    }
+
+    fn message(&mut self, words: String) -> Vec<Event> {
+        self.words = Some(words.clone());
+        vec![Event::Message { text: words }]
+    }
+
+    fn action(&mut self, event: &Value) -> Vec<Event> {
+        let (call, action) = (&event["tool_call_id"], &event["action"]);
+        let id = call.as_str().unwrap_or_default().to_owned();
+        let mut events: Vec<Event> = thought(event).map(|text| Event::Thought { text }).into_iter().collect();
+        self.has_finished = action["kind"] == "FinishAction";
+        self.words = None;
+        events.extend(match action["kind"].as_str() {
+            Some("FinishAction") => vec![Event::Finish(verdict_block::conclusion(string(&action["message"])))],
+            Some("ThinkAction") => vec![Event::Thought { text: string(&action["thought"]).to_owned() }],
+            Some("TerminalAction") => vec![command(id, string(&action["command"]).to_owned())],
+            Some("FileEditorAction") => {
+                self.paths.insert(id.clone(), string(&action["path"]).to_owned());
+                vec![command(id, format!("{} {}", string(&action["command"]), string(&action["path"])))]
+            }
+            Some(_) => vec![command(id, format!("{} {}", string(&event["tool_name"]), arguments(action)))],
+            None => Vec::new(),
+        });
+        events
+    }
+
+    fn observation(&self, event: &Value) -> Vec<Event> {
+        let id = string(&event["tool_call_id"]).to_owned();
+        let observation = &event["observation"];
+        let text = text(&observation["content"]);
+        match observation["kind"].as_str() {
+            Some("FinishObservation" | "ThinkObservation") | None => Vec::new(),
+            Some("TerminalObservation") => {
+                // -1: it goes on in the background.
+                let code = observation["exit_code"].as_i64().filter(|code| *code != -1);
+                vec![Event::Output { id, exit_code: code.and_then(|code| i32::try_from(code).ok()), text }]
+            }
+            Some("FileEditorObservation") if observation["command"] != "view" => {
+                let path = observation["path"].as_str().or(self.paths.get(&id).map(String::as_str));
+                vec![Event::Edit {
+                    path: path.unwrap_or_default().to_owned(),
+                    ok: observation["is_error"] == false,
+                }]
+            }
+            Some(_) => vec![Event::Output { id, exit_code: None, text }],
+        }
+    }
+}
+
+fn command(id: String, command: String) -> Event {
+    Event::Command { id, command }
+}
+
+fn refused_call(event: &Value) -> Event {
+    let text = string(&event["error"]).to_owned();
+    Event::Error { reason: None, code: Some("ToolCallRefused".to_owned()), text }
+}
+
+fn error(event: &Value) -> Event {
+    let code = string(&event["code"]);
+    Event::Error {
+        reason: Some(openhands::reason(code)),
+        code: Some(code.to_owned()),
+        text: string(&event["detail"]).to_owned(),
+    }
+}
+
+fn thought(event: &Value) -> Option<String> {
+    let parts = [string(&event["reasoning_content"]).to_owned(), text(&event["thought"])];
+    let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    (!parts.is_empty()).then(|| parts.join("\n"))
+}
+
+/// A call's arguments, less what says which kind they are.
+fn arguments(action: &Value) -> Value {
+    let mut arguments = action.clone();
+    arguments.as_object_mut().map(|fields| fields.remove("kind"));
+    arguments
+}
+
+fn string(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+/// The text of a message's parts.
+fn text(content: &Value) -> String {
+    let parts = content.as_array().into_iter().flatten().filter_map(|part| part["text"].as_str());
+    parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,117 @@
+//! What the generations of OpenHands have in common: how patient they are with the model, how they name their errors, and
+//! how skills are laid out.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use punching_fist_protocol::Reason;
+
+use crate::skills::{Document, Skills};
+
+/// A gateway or provider that is away for five minutes costs a run time, not its life: with a multiplier of eight these
+/// wait 344 seconds.
+pub const RETRIES: u32 = 13;
+/// Seconds before the first retry.
+pub const RETRY_MIN_WAIT: u32 = 8;
+/// Seconds before a later one, at most.
+pub const RETRY_MAX_WAIT: u32 = 32;
+/// How the wait grows.
+pub const RETRY_MULTIPLIER: u32 = 8;
+/// Seconds that an answer may take: a provider can hang half way through it.
+pub const TIMEOUT: u32 = 300;
+
+/// Variables that the profile may have set already: what it says stays.
+pub fn unless_set(defaults: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
+    let missing = defaults.iter().filter(|(name, _)| std::env::var_os(name).is_none());
+    missing.map(|(name, value)| (name.into(), value.into())).collect()
+}
+
+/// What a variable of the profile says, where it is of that kind.
+pub fn set<T: FromStr>(name: &str) -> Option<T> {
+    std::env::var(name).ok()?.trim().parse().ok()
+}
+
+/// Which end of a run an error is: by the name of its class, which is its code or what its text begins with.
+pub fn reason(class: &str) -> Reason {
+    match class.strip_prefix("LLM").unwrap_or(class) {
+        "AuthenticationError" | "PermissionDeniedError" => Reason::CredentialsRefused,
+        "BadRequestError" | "NotFoundError" | "UnprocessableEntityError" => Reason::ConfigurationRefused,
+        "MaxIterationsReached" => Reason::IterationLimit,
+        "MaxBudgetReached" => Reason::BudgetExceeded,
+        "AgentStuckInLoopError" => Reason::Stuck,
+        "APIError"
+        | "APIConnectionError"
+        | "APITimeoutError"
+        | "InternalServerError"
+        | "NoResponseError"
+        | "RateLimitError"
+        | "ServiceUnavailableError"
+        | "Timeout"
+        | "TimeoutError" => Reason::ProviderFault,
+        _ => Reason::AgentFault,
+    }
+}
+
+/// The instructions of all skills as one text; none if there are none.
+pub fn instructions(skills: &Skills) -> Option<String> {
+    let texts: Vec<&str> = skills.instructions.iter().map(|document| document.text.trim()).collect();
+    (!texts.is_empty()).then(|| texts.join("\n\n") + "\n")
+}
+
+/// A document as a skill: one that says nothing of itself gets a name, and its first line as what it is about.
+pub fn skill(document: &Document) -> String {
+    if document.text.starts_with("---\n") {
+        return document.text.clone();
+    }
+    let first = document.text.lines().map(|line| line.trim_start_matches('#').trim()).find(|line| !line.is_empty());
+    // A string of JSON is one of YAML too.
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    let (name, about) = (quoted(&document.name), quoted(first.unwrap_or(&document.name)));
+    format!("---\nname: {name}\ndescription: {about}\n---\n{}", document.text)
+}
+
+/// Where the prompt stands that the engine is started with.
+pub fn prompt_file(state_directory: &std::path::Path) -> PathBuf {
+    state_directory.join("task.md")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn document(text: &str) -> Document {
+        Document { name: "runbooks-disk".to_owned(), path: PathBuf::new(), text: text.to_owned() }
+    }
+
+    #[test]
+    fn errors_have_their_reasons() {
+        for (class, expected) in [
+            ("AuthenticationError", Reason::CredentialsRefused),
+            ("LLMAuthenticationError", Reason::CredentialsRefused),
+            ("LLMBadRequestError", Reason::ConfigurationRefused),
+            ("LLMRateLimitError", Reason::ProviderFault),
+            ("Timeout", Reason::ProviderFault),
+            ("MaxIterationsReached", Reason::IterationLimit),
+            ("ValueError", Reason::AgentFault),
+            ("", Reason::AgentFault),
+        ] {
+            assert_eq!(reason(class), expected, "{class}");
+        }
+    }
+
+    #[test]
+    fn a_document_says_what_it_is_about() {
+        let plain = skill(&document("\n# When a \"disk\" is full\nRun df.\n"));
+        assert!(plain.starts_with("---\nname: \"runbooks-disk\"\ndescription: \"When a \\\"disk\\\" is full\"\n---\n"), "{plain}");
+        let own = "---\nname: disk\ntriggers: [disk]\n---\nRun df.\n";
+        assert_eq!(skill(&document(own)), own);
+    }
+
+    #[test]
+    fn instructions_are_one_text() {
+        assert_eq!(instructions(&Skills::default()), None);
+        let skills = Skills { instructions: vec![document("One.\n"), document("Two.")], ..Skills::default() };
+        assert_eq!(instructions(&skills).as_deref(), Some("One.\n\nTwo.\n"));
+    }
+}
