@@ -1,0 +1,238 @@
+//! What a call may cost, whether it may go out, and what becomes of its charge: values in, values out.
+//!
+//! A charge is written down before the call goes out, so that parallel calls, replicas and crashes can't spend the same
+//! money twice: every decision is about one version of the task's status, and is written under that version. A call whose
+//! end nobody saw stays charged.
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use punching_fist_api::{Reservation, RunUsage, Usage};
+use punching_fist_core::money::Money;
+use punching_fist_core::profile::Prices;
+use serde::Serialize;
+
+/// How many calls of one run may be under way: the list in the status has no more room.
+pub const CALLS_MAX: usize = 64;
+/// A call that began longer ago than this is over, whatever became of it: none lasts longer than an hour.
+pub const OVER_AFTER: SignedDuration = SignedDuration::from_mins(65);
+
+/// The fields of a task's status that belong to the gateway, and no others: an apply takes over every field that it
+/// holds, and deletes every field that it held before and leaves out. The agent's steps are the controller's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GatewayUsage {
+    input_tokens: i64,
+    output_tokens: i64,
+    cache_read_tokens: i64,
+    cache_write_tokens: i64,
+    calls: i64,
+    #[serde(rename = "costUSD")]
+    cost_usd: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    in_flight: Vec<Reservation>,
+}
+
+/// What a model charges for a million tokens.
+#[derive(Clone, Copy, Debug)]
+pub struct Rates {
+    input: Money,
+    output: Money,
+    cache_read: Money,
+    cache_write: Money,
+}
+
+/// The tokens of one call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tokens {
+    /// All that went in, from the cache or not.
+    pub input: u64,
+    /// All that came out.
+    pub output: u64,
+    /// Of the input, what was read from the provider's cache.
+    pub cache_read: u64,
+    /// Of the input, what was written to the provider's cache.
+    pub cache_write: u64,
+}
+
+/// A call that wants to go out.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// Tells it from others.
+    pub id: String,
+    /// The most that it may cost.
+    pub charge: Money,
+    /// How much the run may cost.
+    pub budget: Money,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// Whether a call may go out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Once this is written.
+    Admit(GatewayUsage),
+    /// Perhaps when calls that are under way have ended: with their charges the budget is spent, without them it isn't.
+    Wait,
+    /// Never again: so much is spent.
+    Spent(Money),
+    /// Not while so many calls are under way.
+    Crowded,
+}
+
+/// What became of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Nothing was sent, or the provider refused: it cost nothing.
+    Free,
+    /// It was sent, and nobody knows what it cost: it costs its charge.
+    Unknown,
+    /// The answer says what it used.
+    Used(Tokens, Money),
+}
+
+impl Rates {
+    /// The rates that these prices say; none if one of them is no amount.
+    pub fn of(prices: &Prices) -> Option<Self> {
+        let or_input = |price: &Option<String>| Money::parse(price.as_deref().unwrap_or(&prices.input));
+        Some(Self {
+            input: Money::parse(&prices.input)?,
+            output: Money::parse(&prices.output)?,
+            cache_read: or_input(&prices.cache_read)?,
+            cache_write: or_input(&prices.cache_write)?,
+        })
+    }
+
+    /// The most that a call with so many bytes may cost: a token has at least one byte, and may be of the dearest kind.
+    /// Where tokens cost nothing the charge is nothing, and no budget ever stops the run.
+    pub fn charge(&self, bytes: u64, output: u64) -> Money {
+        let dearest = self.input.max(self.cache_read).max(self.cache_write);
+        (dearest.for_tokens(bytes) + self.output.for_tokens(output)).min(most())
+    }
+
+    /// What these tokens cost.
+    pub fn cost(&self, tokens: &Tokens) -> Money {
+        let cached = tokens.cache_read.saturating_add(tokens.cache_write);
+        let parts = [
+            self.input.for_tokens(tokens.input.saturating_sub(cached)),
+            self.cache_read.for_tokens(tokens.cache_read),
+            self.cache_write.for_tokens(tokens.cache_write),
+            self.output.for_tokens(tokens.output),
+        ];
+        parts.into_iter().sum::<Money>().min(most())
+    }
+}
+
+/// The most that a status can say, and what stands for an amount that can't be read: past every budget.
+fn most() -> Money {
+    Money::parse("999999999999999").unwrap_or_default()
+}
+
+fn amount(text: &str) -> Money {
+    Money::parse(text).unwrap_or_else(most)
+}
+
+/// Decides on a call, from what stands in the status.
+pub fn reserve(usage: Option<&RunUsage>, ask: &Ask) -> Decision {
+    let mut usage = GatewayUsage::read(usage);
+    usage.fold(ask.now);
+    // Who can't spend anything isn't stopped: such is a model that costs nothing.
+    if ask.charge > Money::ZERO {
+        let spent = amount(&usage.cost_usd);
+        if spent >= ask.budget {
+            return Decision::Spent(spent);
+        }
+        if spent + usage.reserved() >= ask.budget {
+            return Decision::Wait;
+        }
+    }
+    if usage.in_flight.len() >= CALLS_MAX {
+        return Decision::Crowded;
+    }
+    usage.in_flight.push(Reservation {
+        id: ask.id.clone(),
+        charge_usd: ask.charge.to_string(),
+        time: Time(punching_fist_core::status::whole_seconds(ask.now)),
+    });
+    Decision::Admit(usage)
+}
+
+/// What is written when a call has ended; none if its charge is settled already.
+pub fn settle(usage: Option<&RunUsage>, id: &str, end: End, now: Timestamp) -> Option<GatewayUsage> {
+    let mut usage = GatewayUsage::read(usage);
+    let place = usage.in_flight.iter().position(|entry| entry.id == id)?;
+    let entry = usage.in_flight.remove(place);
+    match end {
+        End::Free => {}
+        End::Unknown => usage.spend(amount(&entry.charge_usd)),
+        End::Used(tokens, cost) => {
+            usage.count(&tokens);
+            usage.spend(cost);
+        }
+    }
+    usage.fold(now);
+    Some(usage)
+}
+
+/// Whether the call is written down.
+pub fn is_reserved(usage: Option<&RunUsage>, id: &str) -> bool {
+    usage.is_some_and(|usage| usage.in_flight.iter().any(|entry| entry.id == id))
+}
+
+impl GatewayUsage {
+    fn read(usage: Option<&RunUsage>) -> Self {
+        let RunUsage { total, in_flight } = usage.cloned().unwrap_or_default();
+        let Usage {
+            input_tokens,
+            output_tokens,
+            cache_read_tokens,
+            cache_write_tokens,
+            calls,
+            iterations: _,
+            cost_usd,
+        } = total;
+        let cost_usd = cost_usd.unwrap_or_else(|| Money::ZERO.to_string());
+        Self {
+            input_tokens,
+            output_tokens,
+            cache_read_tokens,
+            cache_write_tokens,
+            calls,
+            cost_usd,
+            in_flight,
+        }
+    }
+
+    fn reserved(&self) -> Money {
+        self.in_flight.iter().map(|entry| amount(&entry.charge_usd)).sum()
+    }
+
+    /// Calls that nobody settled and that can't be under way any more are spent.
+    fn fold(&mut self, now: Timestamp) {
+        let is_over = |entry: &Reservation| now.duration_since(entry.time.0) > OVER_AFTER;
+        let (over, open) = std::mem::take(&mut self.in_flight).into_iter().partition(is_over);
+        self.in_flight = open;
+        let over: Vec<Reservation> = over;
+        for entry in over {
+            self.spend(amount(&entry.charge_usd));
+        }
+    }
+
+    fn spend(&mut self, cost: Money) {
+        self.calls = self.calls.saturating_add(1);
+        self.cost_usd = (amount(&self.cost_usd) + cost).min(most()).to_string();
+    }
+
+    fn count(&mut self, tokens: &Tokens) {
+        let add = |sum: &mut i64, count: u64| {
+            *sum = sum.saturating_add(i64::try_from(count).unwrap_or(i64::MAX));
+        };
+        add(&mut self.input_tokens, tokens.input);
+        add(&mut self.output_tokens, tokens.output);
+        add(&mut self.cache_read_tokens, tokens.cache_read);
+        add(&mut self.cache_write_tokens, tokens.cache_write);
+    }
+}
+
+#[cfg(test)]
+mod tests;

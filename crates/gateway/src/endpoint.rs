@@ -1,0 +1,141 @@
+//! The paths of the model's API that are passed on, and where each of them is at the provider's.
+
+use http::HeaderMap;
+use punching_fist_core::profile::AgentProfile;
+
+/// Where a provider is if its profile doesn't say.
+const OPENAI: &str = "https://api.openai.com/v1";
+const ANTHROPIC: &str = "https://api.anthropic.com/v1";
+
+/// Whose form a request has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Style {
+    OpenAi,
+    Anthropic,
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Endpoint {
+    ChatCompletions,
+    Completions,
+    Responses,
+    Messages,
+    CountTokens,
+}
+
+impl Style {
+    /// A guess for answers to requests whose path says nothing.
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let anthropic = ["anthropic-version", "x-api-key"].iter().any(|name| headers.contains_key(*name));
+        if anthropic { Self::Anthropic } else { Self::OpenAi }
+    }
+
+    /// What a model's name begins with if its API has this form, as LiteLLM names models.
+    pub(crate) fn prefix(self) -> &'static str {
+        match self {
+            Self::OpenAi => "openai",
+            Self::Anthropic => "anthropic",
+        }
+    }
+}
+
+impl Endpoint {
+    /// The endpoint of that path, behind any number of `/v1`: clients add it to what they are told, or don't.
+    pub(crate) fn of(path: &str) -> Option<Self> {
+        let mut tail = path;
+        while let Some(rest) = tail.strip_prefix("/v1").filter(|rest| rest.starts_with('/')) {
+            tail = rest;
+        }
+        let all =
+            [Self::ChatCompletions, Self::Completions, Self::Responses, Self::Messages, Self::CountTokens];
+        all.into_iter().find(|endpoint| endpoint.tail() == tail)
+    }
+
+    /// Its path behind `/v1`.
+    pub(crate) fn tail(self) -> &'static str {
+        match self {
+            Self::ChatCompletions => "/chat/completions",
+            Self::Completions => "/completions",
+            Self::Responses => "/responses",
+            Self::Messages => "/messages",
+            Self::CountTokens => "/messages/count_tokens",
+        }
+    }
+
+    pub(crate) fn style(self) -> Style {
+        match self {
+            Self::Messages | Self::CountTokens => Style::Anthropic,
+            Self::ChatCompletions | Self::Completions | Self::Responses => Style::OpenAi,
+        }
+    }
+
+    /// Whether the provider takes money for it.
+    pub(crate) fn is_charged(self) -> bool {
+        self != Self::CountTokens
+    }
+
+    /// Its address at the profile's provider. As LiteLLM has it: what is told for OpenAI's form ends before
+    /// `/chat/completions`, what is told for Anthropic's before `/v1` or behind it.
+    pub(crate) fn url(self, profile: &AgentProfile, query: Option<&str>) -> String {
+        let base = profile.base_url.as_deref().map(|base| base.trim_end_matches('/'));
+        let base = match (self.style(), base) {
+            (Style::OpenAi, base) => base.unwrap_or(OPENAI).to_owned(),
+            (Style::Anthropic, None) => ANTHROPIC.to_owned(),
+            (Style::Anthropic, Some(base)) => {
+                let base = base.strip_suffix(Self::Messages.tail()).unwrap_or(base);
+                format!("{}/v1", base.strip_suffix("/v1").unwrap_or(base))
+            }
+        };
+        let base = base.strip_suffix(self.tail()).unwrap_or(&base);
+        let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+        format!("{base}{}{query}", self.tail())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_number_of_versions_leads_to_an_endpoint() {
+        for (path, endpoint) in [
+            ("/chat/completions", Some(Endpoint::ChatCompletions)),
+            ("/v1/chat/completions", Some(Endpoint::ChatCompletions)),
+            ("/v1/v1/messages", Some(Endpoint::Messages)),
+            ("/v1/messages/count_tokens", Some(Endpoint::CountTokens)),
+            ("/v1/responses", Some(Endpoint::Responses)),
+            ("/completions", Some(Endpoint::Completions)),
+            ("/v1/models", None),
+            ("/v1", None),
+            ("/", None),
+            ("/v1messages", None),
+            ("/v1/responses/resp_1", None),
+            ("/v1/chat/completions/", None),
+            ("/v1/../v1/messages", None),
+            ("/v1//messages", None),
+        ] {
+            assert_eq!(Endpoint::of(path), endpoint, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_tail_is_appended_once() {
+        use Endpoint::{ChatCompletions, CountTokens, Messages};
+        for (endpoint, base, url) in [
+            (ChatCompletions, None, "https://api.openai.com/v1/chat/completions"),
+            (ChatCompletions, Some("http://llm:8000/v1/"), "http://llm:8000/v1/chat/completions"),
+            (ChatCompletions, Some("http://llm:8000"), "http://llm:8000/chat/completions"),
+            (ChatCompletions, Some("http://llm/v1/chat/completions"), "http://llm/v1/chat/completions"),
+            (Messages, None, "https://api.anthropic.com/v1/messages"),
+            (Messages, Some("http://llm"), "http://llm/v1/messages"),
+            (Messages, Some("http://llm/v1"), "http://llm/v1/messages"),
+            (Messages, Some("http://llm/v1/messages"), "http://llm/v1/messages"),
+            (CountTokens, Some("http://llm/v1/messages"), "http://llm/v1/messages/count_tokens"),
+        ] {
+            let profile = serde_json::json!({"image": "i", "model": "m", "baseURL": base});
+            let profile: AgentProfile = serde_json::from_value(profile).unwrap();
+            assert_eq!(endpoint.url(&profile, None), url);
+        }
+    }
+}

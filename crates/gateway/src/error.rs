@@ -1,0 +1,102 @@
+//! Refusals, in the form in which the provider's own API refuses: the engines show it to people and know what to retry.
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use http::header::RETRY_AFTER;
+use http::{HeaderValue, StatusCode};
+use serde_json::{Value, json};
+
+use crate::endpoint::Style;
+
+/// What stands before every message of ours, so that it can't be taken for the provider's.
+const SOURCE: &str = "punching-fist-gateway";
+/// When it may be worth trying again, in seconds.
+const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
+
+/// Why a call isn't answered by the model. The words in the messages are chosen with care: engines look for some, and take
+/// "rate limit" or "unauthorized" in a message for more than the code says.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error("this run has spent {spent} of its budget of {budget} US dollars (agent.maxCostUSD)")]
+    BudgetExceeded { spent: String, budget: String },
+    #[error("{0}")]
+    RunOver(&'static str),
+    #[error("{0}")]
+    Refused(String),
+    #[error(
+        "nothing is served here; POST a request of the model's API, such as /v1/chat/completions or /v1/messages"
+    )]
+    NoSuchPath,
+    #[error("{0}")]
+    Unauthenticated(String),
+    #[error("the request has more than {0} bytes")]
+    TooLarge(usize),
+    #[error("{0}")]
+    Unavailable(String),
+    #[error("{0}")]
+    Unreachable(String),
+    #[error("{0}")]
+    TooSlow(String),
+}
+
+impl Refusal {
+    /// One CamelCase word, which the runner looks for.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::BudgetExceeded { .. } => "BudgetExceeded",
+            Self::RunOver(_) => "RunOver",
+            Self::Refused(_) | Self::NoSuchPath | Self::TooLarge(_) => "Refused",
+            Self::Unauthenticated(_) => "Unauthenticated",
+            Self::Unavailable(_) | Self::Unreachable(_) | Self::TooSlow(_) => "Unavailable",
+        }
+    }
+
+    /// How it is counted.
+    pub(crate) fn outcome(&self) -> &'static str {
+        match self {
+            Self::BudgetExceeded { .. } => "budget_exceeded",
+            Self::RunOver(_) => "run_over",
+            Self::Refused(_) | Self::NoSuchPath | Self::TooLarge(_) => "refused",
+            Self::Unauthenticated(_) => "unauthenticated",
+            Self::Unavailable(_) => "unavailable",
+            Self::Unreachable(_) | Self::TooSlow(_) => "unreachable",
+        }
+    }
+
+    /// What is final is a 400: engines were measured to retry a 402 or 403, or to lose its text.
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::BudgetExceeded { .. } | Self::RunOver(_) | Self::Refused(_) => StatusCode::BAD_REQUEST,
+            Self::NoSuchPath => StatusCode::NOT_FOUND,
+            Self::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unreachable(_) => StatusCode::BAD_GATEWAY,
+            Self::TooSlow(_) => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    /// As the API of that style says it.
+    pub(crate) fn response(&self, style: Style) -> Response {
+        let (status, message) = (self.status(), format!("{SOURCE}: {}: {self}", self.word()));
+        let mut response = (status, Json(body(style, status, self.word(), &message))).into_response();
+        if status.is_server_error() {
+            response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+        }
+        response
+    }
+}
+
+fn body(style: Style, status: StatusCode, word: &str, message: &str) -> Value {
+    let kind = match status.as_u16() {
+        401 => "authentication_error",
+        404 => "not_found_error",
+        413 => "request_too_large",
+        400 => "invalid_request_error",
+        _ => "api_error",
+    };
+    match style {
+        Style::OpenAi => json!({"error": {"message": message, "type": kind, "param": null, "code": word}}),
+        Style::Anthropic => json!({"type": "error", "error": {"type": kind, "message": message}}),
+    }
+}

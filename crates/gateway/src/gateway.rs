@@ -1,0 +1,289 @@
+//! One call's way: who asks, what for, may it go out, out it goes, what did it cost.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex as Lock, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use bytes::Bytes;
+use http::Method;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use kube::Client;
+use punching_fist_api::TaskSpec;
+use punching_fist_core::money::Money;
+use punching_fist_core::profile::{AgentProfile, Settings};
+use punching_fist_protocol::Redactor;
+use tokio::time::{Instant, timeout};
+
+use crate::answer::{Meter, Out, Patience};
+use crate::budget::{End, Rates};
+use crate::endpoint::{Endpoint, Style};
+use crate::error::Refusal;
+use crate::identity::{self, Caller, Callers};
+use crate::keys::Keys;
+use crate::ledger::{Ledger, Reserved, Wish};
+use crate::metrics::Metrics;
+use crate::request::{self, Outgoing};
+use crate::tasks::Tasks;
+use crate::upstream::{self, Upstream, UpstreamError};
+
+/// The longest request; a longer one is answered 413.
+const BODY_MAX: usize = 32 << 20;
+/// How long a client may take to send it.
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+/// What is counted where no profile is known.
+const NO_PROFILE: &str = "none";
+
+/// How long the gateway waits for a provider.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// For an answer to begin.
+    pub first_byte: Duration,
+    /// From one piece of a stream to the next.
+    pub piece: Duration,
+    /// For a whole call. Never more than an hour: after that a call counts as over.
+    pub whole: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        let minutes = |count: u64| Duration::from_secs(60 * count);
+        Self { first_byte: minutes(10), piece: minutes(5), whole: minutes(60) }
+    }
+}
+
+/// The agents' door to the model. Clones are the same one.
+#[derive(Clone)]
+pub struct Gateway {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    settings: Arc<Settings>,
+    keys: Keys,
+    metrics: Metrics,
+    callers: Callers,
+    ledger: Ledger,
+    upstream: Upstream,
+    timeouts: Timeouts,
+    redactors: Lock<BTreeMap<String, (String, Arc<Redactor>)>>,
+}
+
+/// A call that is known to be allowed, but for its budget.
+struct Call<'a> {
+    caller: &'a Arc<Caller>,
+    profile: &'a AgentProfile,
+    endpoint: Endpoint,
+    /// As the task names it, with its provider.
+    model: String,
+    rates: Rates,
+    output_max: u64,
+}
+
+impl Gateway {
+    /// A gateway with the default patience.
+    ///
+    /// # Errors
+    /// TLS can't be set up.
+    pub fn new(
+        client: Client,
+        settings: Arc<Settings>,
+        keys: Keys,
+        metrics: Metrics,
+    ) -> Result<Self, rustls::Error> {
+        Self::with_timeouts(client, settings, keys, metrics, Timeouts::default())
+    }
+
+    /// A gateway with a patience of one's own.
+    ///
+    /// # Errors
+    /// TLS can't be set up.
+    pub fn with_timeouts(
+        client: Client,
+        settings: Arc<Settings>,
+        keys: Keys,
+        metrics: Metrics,
+        timeouts: Timeouts,
+    ) -> Result<Self, rustls::Error> {
+        let inner = Inner {
+            settings,
+            keys,
+            callers: Callers::new(client.clone()),
+            ledger: Ledger::new(Arc::new(Tasks::new(client)), metrics.clone()),
+            metrics,
+            upstream: Upstream::new(timeouts.first_byte)?,
+            timeouts,
+            redactors: Lock::default(),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// What is to be served. It answers every path itself.
+    pub fn router(&self) -> Router {
+        Router::new().fallback(serve).with_state(self.clone())
+    }
+
+    /// Ends when what calls have cost is written down. To be awaited when the last connection has ended.
+    pub async fn drained(&self) {
+        self.inner.ledger.drained().await;
+    }
+}
+
+async fn serve(State(gateway): State<Gateway>, request: Request) -> Response {
+    let inner = &gateway.inner;
+    let endpoint = Endpoint::of(request.uri().path()).filter(|_| request.method() == Method::POST);
+    let style = endpoint.map_or_else(|| Style::of(request.headers()), Endpoint::style);
+    let mut profile = NO_PROFILE.to_owned();
+    let answer = match endpoint {
+        Some(endpoint) => inner.answer(endpoint, request, &mut profile).await,
+        None => Err(Refusal::NoSuchPath),
+    };
+    answer.unwrap_or_else(|refusal| {
+        inner.metrics.call(&profile, refusal.outcome());
+        tracing::debug!(%refusal, profile, "a call is not passed on");
+        refusal.response(style)
+    })
+}
+
+impl Inner {
+    async fn answer(
+        &self,
+        endpoint: Endpoint,
+        request: Request,
+        profile_name: &mut String,
+    ) -> Result<Response, Refusal> {
+        let (head, body) = request.into_parts();
+        let caller = self.callers.find(identity::token(&head.headers)?).await?;
+        let profile = self.profile(&caller)?;
+        profile_name.clone_from(&caller.profile);
+        let key = self.keys.read(&caller.profile).ok_or_else(|| no_key(&caller.profile))?;
+        let redactor = self.redactor(&caller.profile, &key);
+        let body = read_body(body).await?;
+        let started = Instant::now();
+        let asked = request::Request::read(endpoint, &body)?;
+        let call = Call::new(&caller, profile, endpoint, &asked.model)?;
+        let Outgoing { body: out_body, hides_usage } =
+            asked.outgoing(endpoint, profile.redact.then_some(&*redactor));
+        let charge = call.charge(&asked, out_body.len());
+        let url = endpoint.url(profile, head.uri.query());
+        let request = upstream::request(endpoint.style(), &url, &head.headers, &key, Bytes::from(out_body));
+        let request = request.map_err(|error| no_way(&caller.profile, &error))?;
+        // What waits for the provider keeps no second copy.
+        drop(body);
+        let own = started.elapsed();
+        let mut reserved = self.reserve(&call, charge).await?;
+        if let Some(reserved) = &mut reserved {
+            reserved.goes_out();
+        }
+        let out = Out {
+            endpoint,
+            hides_usage,
+            rates: call.rates,
+            reserved,
+            meter: Meter { profile: caller.profile.clone(), metrics: self.metrics.clone(), own },
+            patience: self.patience(),
+        };
+        match self.upstream.call(request).await {
+            Ok(response) => out.pass(response, &key, &redactor).await,
+            Err(error) => Err(unanswered(out, &error)),
+        }
+    }
+
+    fn profile(&self, caller: &Caller) -> Result<&AgentProfile, Refusal> {
+        let profile = self.settings.profile(&caller.profile).filter(|profile| profile.gateway);
+        profile.ok_or_else(|| {
+            Refusal::Refused(format!("the agent profile {:?} doesn't use the gateway", caller.profile))
+        })
+    }
+
+    fn redactor(&self, profile: &str, key: &str) -> Arc<Redactor> {
+        let mut redactors = self.redactors.lock().unwrap_or_else(PoisonError::into_inner);
+        match redactors.get(profile) {
+            Some((known, redactor)) if known == key => redactor.clone(),
+            _ => {
+                let redactor = Arc::new(Redactor::from_env([("MODEL_KEY", key)]));
+                redactors.insert(profile.to_owned(), (key.to_owned(), redactor.clone()));
+                redactor
+            }
+        }
+    }
+
+    /// Asks for the call's place in the budget; what isn't charged needs none.
+    async fn reserve(&self, call: &Call<'_>, charge: Money) -> Result<Option<Reserved>, Refusal> {
+        let fits = |task: &TaskSpec| call.fits(task);
+        let budget = |task: &TaskSpec| call.profile.budget_of(task);
+        let wish = Wish { caller: call.caller, fits: &fits, charge, budget: &budget };
+        if call.endpoint.is_charged() {
+            return self.ledger.reserve(&wish).await.map(Some);
+        }
+        self.ledger.check(&wish).await.map(|()| None)
+    }
+
+    fn patience(&self) -> Patience {
+        Patience { piece: self.timeouts.piece, until: Instant::now() + self.timeouts.whole }
+    }
+}
+
+impl<'a> Call<'a> {
+    fn new(
+        caller: &'a Arc<Caller>,
+        profile: &'a AgentProfile,
+        endpoint: Endpoint,
+        model: &str,
+    ) -> Result<Self, Refusal> {
+        let model = format!("{}/{model}", endpoint.style().prefix());
+        let rates = profile.prices_of(&model).and_then(|prices| Some((Rates::of(prices)?, prices)));
+        let (rates, prices) = rates.ok_or_else(|| not_offered(&model))?;
+        Ok(Self { caller, profile, endpoint, rates, output_max: prices.max_output_tokens, model })
+    }
+
+    fn charge(&self, asked: &request::Request<'_>, bytes: usize) -> Money {
+        self.rates.charge(bytes as u64, asked.output_max(self.output_max))
+    }
+
+    /// Whether the task asks for that model.
+    fn fits(&self, task: &TaskSpec) -> Result<(), Refusal> {
+        if self.profile.model_of(task) == self.model { Ok(()) } else { Err(not_offered(&self.model)) }
+    }
+}
+
+async fn read_body(body: Body) -> Result<Bytes, Refusal> {
+    let broken = || Refusal::Refused("the body broke off, or took too long".to_owned());
+    match timeout(BODY_TIMEOUT, Limited::new(body, BODY_MAX).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::TooLarge(BODY_MAX)),
+        Ok(Err(_)) | Err(_) => Err(broken()),
+    }
+}
+
+fn not_offered(model: &str) -> Refusal {
+    Refusal::Refused(format!(
+        "the task doesn't ask for the model {model:?} (agent.model), or its profile has no price for it"
+    ))
+}
+
+fn no_key(profile: &str) -> Refusal {
+    Refusal::Unavailable(format!(
+        "the operator has no key for the model of agent profile {profile:?}: set the variable or file that agents.{profile}.key names"
+    ))
+}
+
+/// The profile's address is none.
+fn no_way(profile: &str, error: &http::Error) -> Refusal {
+    Refusal::Unreachable(format!("agents.{profile}.baseURL leads nowhere: {error}"))
+}
+
+/// What was sent may have been taken, and costs its charge.
+fn unanswered(out: Out, error: &UpstreamError) -> Refusal {
+    let message = format!("the model's endpoint: {error}");
+    tracing::warn!(%error, profile = out.meter.profile, "the model's endpoint doesn't answer");
+    let end = if matches!(error, UpstreamError::Unreachable(_)) { End::Free } else { End::Unknown };
+    out.settle(end);
+    match error {
+        UpstreamError::TooSlow(_) => Refusal::TooSlow(message),
+        UpstreamError::Unreachable(_) | UpstreamError::Broken(_) => Refusal::Unreachable(message),
+    }
+}

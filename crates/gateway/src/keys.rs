@@ -1,0 +1,115 @@
+//! The models' keys: where the operator's environment or its files have them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use http::HeaderValue;
+use punching_fist_core::profile::{ModelKey, Settings};
+
+/// The keys by agent profile; clones share what was read.
+#[derive(Clone)]
+pub struct Keys {
+    sources: Arc<BTreeMap<String, Source>>,
+}
+
+enum Source {
+    /// Variables don't change while a process lives.
+    Env(Option<String>),
+    File(PathBuf, Mutex<Option<Content>>),
+}
+
+/// A file as it was read.
+struct Content {
+    seen: (SystemTime, u64),
+    key: Option<String>,
+}
+
+impl Keys {
+    /// The keys of all profiles that use the gateway.
+    pub fn new(settings: &Settings) -> Self {
+        let profiles = settings.profiles.iter().filter(|(_, profile)| profile.gateway);
+        let sources = profiles.map(|(name, profile)| (name.clone(), Source::of(&profile.key)));
+        Self { sources: Arc::new(sources.collect()) }
+    }
+
+    /// The key of that profile, if there is one. A file is read again when it has changed.
+    pub fn read(&self, profile: &str) -> Option<String> {
+        match self.sources.get(profile)? {
+            Source::Env(key) => key.clone(),
+            Source::File(path, content) => {
+                let mut content = content.lock().unwrap_or_else(PoisonError::into_inner);
+                refresh(path, &mut content);
+                content.as_ref()?.key.clone()
+            }
+        }
+    }
+}
+
+impl Source {
+    fn of(key: &ModelKey) -> Self {
+        match key {
+            ModelKey::Env(name) => Self::Env(std::env::var(name).ok().as_deref().and_then(usable)),
+            ModelKey::File(path) => Self::File(path.clone(), Mutex::new(None)),
+        }
+    }
+}
+
+fn refresh(path: &Path, content: &mut Option<Content>) {
+    let seen = fs::metadata(path).and_then(|data| Ok((data.modified()?, data.len()))).ok();
+    if content.as_ref().map(|content| content.seen) == seen {
+        return;
+    }
+    *content =
+        seen.map(|seen| Content { seen, key: fs::read_to_string(path).ok().as_deref().and_then(usable) });
+}
+
+/// A key is sent in a header: what can't stand there is none.
+fn usable(text: &str) -> Option<String> {
+    let key = text.trim();
+    (!key.is_empty() && HeaderValue::from_str(key).is_ok()).then(|| key.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(key: &serde_json::Value) -> Keys {
+        let profile = serde_json::json!({"image": "i", "model": "openai/m", "gateway": true, "key": key});
+        let settings = Settings {
+            profiles: BTreeMap::from([("a".to_owned(), serde_json::from_value(profile).unwrap())]),
+            runner_image: String::new(),
+            max_concurrent: 1,
+            pod_start_timeout_seconds: 1,
+            alert_prompt: String::new(),
+            gateway_url: String::new(),
+            allow_privileged_agents: false,
+        };
+        Keys::new(&settings)
+    }
+
+    #[test]
+    fn a_file_is_read_when_it_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        let keys = keys(&serde_json::json!({"file": path}));
+        assert_eq!(keys.read("a"), None);
+        for (text, key) in
+            [("sk-one\n", Some("sk-one")), ("", None), ("sk-\none", None), ("sk-three", Some("sk-three"))]
+        {
+            fs::write(&path, text).unwrap();
+            assert_eq!(keys.read("a").as_deref(), key, "{text:?}");
+        }
+        fs::remove_file(&path).unwrap();
+        assert_eq!(keys.read("a"), None);
+        assert_eq!(keys.read("another"), None);
+    }
+
+    #[test]
+    fn a_variable_that_is_not_set_is_no_key() {
+        assert_eq!(keys(&serde_json::json!({"env": "PUNCHING_FIST_NO_SUCH_VARIABLE"})).read("a"), None);
+        assert!(keys(&serde_json::json!({"env": "PATH"})).read("a").is_some());
+    }
+}

@@ -1,0 +1,269 @@
+//! A request's body: what it asks for, and how it goes out.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use punching_fist_protocol::Redactor;
+use serde::Deserialize;
+use serde::de::{self, MapAccess, Visitor};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::endpoint::{Endpoint, Style};
+use crate::error::Refusal;
+use crate::literals::change_strings;
+
+/// Fields that reach for something outside of the body: what another call left at the provider, which no charge covers and
+/// which may be another run's.
+const REACHING: [&str; 4] = ["previous_response_id", "conversation", "prompt_id", "container"];
+/// Tiers of service that cost what the profile's prices say, or less.
+const TIERS: [&str; 4] = ["auto", "default", "flex", "standard_only"];
+
+/// What a request asks for.
+#[derive(Debug)]
+pub(crate) struct Request<'a> {
+    members: Vec<(Cow<'a, str>, &'a RawValue)>,
+    pub(crate) model: String,
+    /// Whether the answer is to come piece by piece.
+    pub(crate) streams: bool,
+    /// The most tokens that it lets the model answer, over all answers that it asks for.
+    output: Output,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Output {
+    limit: Option<u64>,
+    answers: u64,
+}
+
+/// A request as it goes out.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) body: String,
+    /// The client didn't ask for the usage in its stream: what says it is left out of what it sees.
+    pub(crate) hides_usage: bool,
+}
+
+/// The members of an object, in their order.
+struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'a> Request<'a> {
+    /// Reads a body.
+    pub(crate) fn read(endpoint: Endpoint, body: &'a [u8]) -> Result<Self, Refusal> {
+        let Members(members) = serde_json::from_slice(body)
+            .map_err(|error| Refusal::Refused(format!("the body can't be read: {error}")))?;
+        let value = |name: &str| {
+            let found = members.iter().find(|(member, _)| member == name)?;
+            serde_json::from_str::<Value>(found.1.get()).ok().filter(|value| !value.is_null())
+        };
+        refuse_what_costs_more(endpoint, &value)?;
+        let model = value("model").and_then(|model| model.as_str().map(str::to_owned));
+        let model = model.ok_or_else(|| Refusal::Refused("the body names no model".to_owned()))?;
+        let streams = value("stream").is_some_and(|stream| stream == true);
+        let output = Output::of(endpoint, &value);
+        Ok(Self { members, model, streams, output })
+    }
+
+    /// The most tokens that may come back.
+    pub(crate) fn output_max(&self, otherwise: u64) -> u64 {
+        self.output.limit.unwrap_or(otherwise).saturating_mul(self.output.answers)
+    }
+
+    /// The body that goes out: without secrets, and with the wish to be told the usage of a stream.
+    pub(crate) fn outgoing(&self, endpoint: Endpoint, redactor: Option<&Redactor>) -> Outgoing {
+        let hides_usage = self.streams && wants_to_be_asked(endpoint) && !self.includes_usage();
+        let redact = |text: &str| {
+            let redacted = redactor?.redact(text);
+            (redacted != text).then_some(redacted)
+        };
+        let mut body = String::from("{");
+        for (name, value) in &self.members {
+            if hides_usage && name == "stream_options" {
+                continue;
+            }
+            push_member(&mut body, name, &redacted(name, value.get(), &redact));
+        }
+        if hides_usage {
+            push_member(&mut body, "stream_options", &self.with_usage());
+        }
+        body.push('}');
+        Outgoing { body, hides_usage }
+    }
+
+    fn stream_options(&self) -> Value {
+        let found = self.members.iter().find(|(name, _)| name == "stream_options");
+        let options = found.and_then(|(_, value)| serde_json::from_str(value.get()).ok());
+        options.filter(Value::is_object).unwrap_or_else(|| serde_json::json!({}))
+    }
+
+    fn includes_usage(&self) -> bool {
+        self.stream_options()["include_usage"] == true
+    }
+
+    fn with_usage(&self) -> String {
+        let mut options = self.stream_options();
+        options["include_usage"] = true.into();
+        options.to_string()
+    }
+}
+
+fn redacted<'a>(name: &str, value: &'a str, redact: &impl Fn(&str) -> Option<String>) -> Cow<'a, str> {
+    if name == "model" { Cow::Borrowed(value) } else { change_strings(value, redact) }
+}
+
+/// OpenAI's streams say their usage only if they are asked to, but for those of the Responses API.
+fn wants_to_be_asked(endpoint: Endpoint) -> bool {
+    matches!(endpoint, Endpoint::ChatCompletions | Endpoint::Completions)
+}
+
+fn push_member(body: &mut String, name: &str, value: &str) {
+    if body.len() > 1 {
+        body.push(',');
+    }
+    body.push_str(&Value::from(name).to_string());
+    body.push(':');
+    body.push_str(value);
+}
+
+fn refuse_what_costs_more(endpoint: Endpoint, value: &impl Fn(&str) -> Option<Value>) -> Result<(), Refusal> {
+    let refuse =
+        |what: String| Err(Refusal::Refused(format!("{what} isn't passed on: its cost can't be known")));
+    if let Some(name) = REACHING.iter().find(|name| value(name).is_some()) {
+        return refuse(format!("{name:?}"));
+    }
+    if endpoint == Endpoint::Responses && value("prompt").is_some() {
+        return refuse("a stored \"prompt\"".to_owned());
+    }
+    if value("background").is_some_and(|background| background == true) {
+        return refuse("\"background\"".to_owned());
+    }
+    match value("service_tier") {
+        Some(tier) if !TIERS.iter().any(|known| tier == *known) => refuse(format!("service_tier {tier}")),
+        _ => Ok(()),
+    }
+}
+
+impl Output {
+    fn of(endpoint: Endpoint, value: &impl Fn(&str) -> Option<Value>) -> Self {
+        let number = |name| value(name).and_then(|value| value.as_u64());
+        let limits = ["max_tokens", "max_completion_tokens", "max_output_tokens"];
+        let answers = match endpoint.style() {
+            Style::OpenAi => number("n").max(number("best_of")).unwrap_or(1).max(1),
+            Style::Anthropic => 1,
+        };
+        // The oldest of the APIs takes several prompts at once.
+        let prompts = match (endpoint, value("prompt")) {
+            (Endpoint::Completions, Some(Value::Array(prompts))) => prompts.len() as u64,
+            _ => 1,
+        };
+        let limit = limits.into_iter().filter_map(number).max();
+        Self { limit, answers: answers.saturating_mul(prompts.max(1)) }
+    }
+}
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Members<'de>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members: Vec<(Cow<'de, str>, &'de RawValue)> = Vec::new();
+                while let Some((name, value)) = map.next_entry::<String, &'de RawValue>()? {
+                    // Which of two the provider would take can't be known.
+                    if members.iter().any(|(known, _)| *known == name) {
+                        return Err(de::Error::custom(format!("{name:?} stands there twice")));
+                    }
+                    members.push((Cow::Owned(name), value));
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(Reader)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(endpoint: Endpoint, body: &str) -> Result<Request<'_>, String> {
+        Request::read(endpoint, body.as_bytes()).map_err(|refusal| refusal.to_string())
+    }
+
+    #[test]
+    fn what_is_asked_for() {
+        use Endpoint::{ChatCompletions, Completions, Messages, Responses};
+        for (endpoint, body, output) in [
+            (ChatCompletions, r#"{"model":"m"}"#, 32),
+            (ChatCompletions, r#"{"model":"m","max_tokens":5}"#, 5),
+            (ChatCompletions, r#"{"model":"m","max_tokens":5,"max_completion_tokens":9,"n":3}"#, 27),
+            (ChatCompletions, r#"{"model":"m","max_tokens":null,"n":2}"#, 64),
+            (ChatCompletions, r#"{"model":"m","max_tokens":18446744073709551615,"n":3}"#, u64::MAX),
+            (Completions, r#"{"model":"m","max_tokens":5,"best_of":4,"prompt":["a","b"]}"#, 40),
+            (Messages, r#"{"model":"m","max_tokens":5,"n":3}"#, 5),
+            (Responses, r#"{"model":"m","max_output_tokens":7}"#, 7),
+        ] {
+            assert_eq!(read(endpoint, body).unwrap().output_max(32), output, "{body}");
+        }
+    }
+
+    #[test]
+    fn what_is_refused() {
+        for (endpoint, body, why) in [
+            (Endpoint::ChatCompletions, "", "can't be read"),
+            (Endpoint::ChatCompletions, "[]", "a JSON object"),
+            (Endpoint::ChatCompletions, "{}", "names no model"),
+            (Endpoint::ChatCompletions, r#"{"model":5}"#, "names no model"),
+            (Endpoint::ChatCompletions, r#"{"model":"cheap","model":"dear"}"#, "twice"),
+            (Endpoint::ChatCompletions, r#"{"model":"cheap","mod\u0065l":"dear"}"#, "twice"),
+            (Endpoint::ChatCompletions, r#"{"model":"m","service_tier":"priority"}"#, "service_tier"),
+            (Endpoint::Responses, r#"{"model":"m","previous_response_id":"r"}"#, "previous_response_id"),
+            (Endpoint::Responses, r#"{"model":"m","background":true}"#, "background"),
+            (Endpoint::Responses, r#"{"model":"m","prompt":{"id":"p"}}"#, "prompt"),
+        ] {
+            let error = read(endpoint, body).unwrap_err();
+            assert!(error.contains(why), "{body}: {error}");
+        }
+        let fine = r#"{"model":"m","service_tier":"auto","background":false,"previous_response_id":null}"#;
+        assert!(read(Endpoint::Responses, fine).is_ok());
+    }
+
+    #[test]
+    fn it_goes_out_as_it_came_but_for_secrets_and_the_wish_for_usage() {
+        let redactor = Redactor::from_env([("KEY", "hunter2-hunter2")]);
+        for (body, expected, hides) in [
+            (r#"{ "model": "m", "temperature": 1.0 }"#, r#"{"model":"m","temperature":1.0}"#, false),
+            (
+                r#"{"model":"m","messages":[{"content":"a hunter2-hunter2"}]}"#,
+                r#"{"model":"m","messages":[{"content":"a [redacted]"}]}"#,
+                false,
+            ),
+            (
+                r#"{"stream":true,"model":"m"}"#,
+                r#"{"stream":true,"model":"m","stream_options":{"include_usage":true}}"#,
+                true,
+            ),
+            (
+                r#"{"model":"m","stream":true,"stream_options":{"include_usage":false,"x":1}}"#,
+                r#"{"model":"m","stream":true,"stream_options":{"include_usage":true,"x":1}}"#,
+                true,
+            ),
+            (r#"{"model":"m","stream":true,"stream_options":{"include_usage":true}}"#, "", false),
+            (r#"{"model":"m","stream_options":null}"#, "", false),
+        ] {
+            let expected = if expected.is_empty() { body } else { expected };
+            let endpoint = Endpoint::ChatCompletions;
+            let outgoing = read(endpoint, body).unwrap().outgoing(endpoint, Some(&redactor));
+            assert_eq!((outgoing.body.as_str(), outgoing.hides_usage), (expected, hides));
+        }
+        let body = r#"{"model":"m","stream":true}"#;
+        for endpoint in [Endpoint::Messages, Endpoint::Responses] {
+            assert_eq!(read(endpoint, body).unwrap().outgoing(endpoint, None).body, body);
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! Calls in one piece: what goes out, what comes back, what it cost, and what is refused.
+
+mod common;
+
+use common::{Answer, Ground, KEY, NAMESPACE, Script, TASK, TOKEN, request, send};
+use punching_fist_api::{MaintenanceTask, Phase, names};
+use punching_fist_testkit::recording::{Fault, Times};
+use serde_json::{Value, json};
+
+const OPENAI: &str = r#"{"choices":[{"message":{"content":"hi"}}],"usage":{"prompt_tokens":1000,"completion_tokens":100,"prompt_tokens_details":{"cached_tokens":400}}}"#;
+const ANTHROPIC: &str = r#"{"content":[],"usage":{"input_tokens":500,"cache_read_input_tokens":400,"cache_creation_input_tokens":100,"output_tokens":100}}"#;
+
+fn body() -> Value {
+    json!({"model": "m", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 50})
+}
+
+/// What is wrong with an object, by name.
+type Wrongs<const N: usize> = [(&'static str, fn(&mut Value)); N];
+
+fn word(answer: &Answer) -> String {
+    let message = answer.error();
+    let rest = message.strip_prefix("punching-fist-gateway: ").unwrap_or_default();
+    rest.split_once(": ").map(|(word, _)| word.to_owned()).unwrap_or(message)
+}
+
+#[tokio::test]
+async fn a_call_is_charged_sent_with_the_key_and_settled() {
+    for (model, path, answer, cache_write, cost) in [
+        ("openai/m", "/v1/chat/completions", OPENAI, 0, "0.00084"),
+        ("anthropic/m", "/v1/messages", ANTHROPIC, 100, "0.00084"),
+    ] {
+        let ground = Ground::new(model).await;
+        ground.provider.script([Script::Json(200, answer.to_owned())]);
+        let got = ground.post(path, &body()).await;
+        assert_eq!((got.status.as_u16(), got.text.as_deref()), (200, Some(answer)));
+        assert_eq!(got.headers.get("x-request-id").unwrap(), "r1");
+        assert!(!got.headers.contains_key("set-cookie"));
+
+        let asked = ground.provider.asked().remove(0);
+        assert_eq!((asked.uri.path(), asked.body), (path, body()));
+        let headers = format!("{:?}", asked.headers);
+        assert!(headers.contains(KEY) && !headers.contains(TOKEN), "{headers}");
+
+        let usage = ground.usage();
+        assert_eq!((usage.total.input_tokens, usage.total.output_tokens, usage.total.calls), (1000, 100, 1));
+        assert_eq!((usage.total.cache_read_tokens, usage.total.cache_write_tokens), (400, cache_write));
+        assert_eq!((usage.total.cost_usd.as_deref(), usage.total.iterations), (Some(cost), 3));
+        assert!(usage.in_flight.is_empty());
+
+        let writes = ground.api.calls_of("apply", "maintenancetasks/status");
+        assert_eq!(writes.len(), 2);
+        assert_eq!(writes[0].query["fieldManager"], names::MANAGER_GATEWAY);
+        let charge = &writes[0].body["status"]["usage"]["inFlight"][0]["chargeUSD"];
+        let expected = body().to_string().len() + 2 * 50;
+        assert_eq!(charge, &format!("0.{expected:06}"), "a byte a token, and the longest answer");
+        let metrics = ground.metrics();
+        for line in [
+            r#"punching_fist_gateway_calls_total{outcome="answered",profile="openhands"} 1"#,
+            r#"punching_fist_gateway_tokens_total{direction="cache_read",profile="openhands"} 400"#,
+            r#"punching_fist_gateway_cost_usd_total{profile="openhands"} 0.00084"#,
+            "punching_fist_gateway_own_duration_seconds_count 1",
+            "punching_fist_gateway_status_write_duration_seconds_count 2",
+        ] {
+            assert!(metrics.contains(line), "{line}: {metrics}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_token_comes_in_either_header_and_the_key_goes_where_the_provider_wants_it() {
+    let ground = Ground::new("anthropic/m").await;
+    ground.provider.script([Script::Json(200, ANTHROPIC.to_owned())]);
+    let mut request = request("/messages?beta=true", &body());
+    let headers = request.headers_mut();
+    headers.remove("x-api-key");
+    headers.insert("authorization", format!("bearer {TOKEN}").parse().unwrap());
+    for (name, value) in [
+        ("anthropic-version", "2023-06-01"),
+        ("anthropic-beta", "some"),
+        ("cookie", "a=b"),
+        ("openai-organization", "another"),
+        ("x-forwarded-for", "10.0.0.1"),
+    ] {
+        headers.insert(name, value.parse().unwrap());
+    }
+    assert_eq!(send(&ground.router(), request).await.status, 200);
+    let asked = ground.provider.asked().remove(0);
+    assert_eq!(asked.uri, "/v1/messages?beta=true");
+    assert_eq!(asked.headers["x-api-key"], KEY);
+    assert_eq!(
+        (&asked.headers["anthropic-version"], &asked.headers["anthropic-beta"]),
+        (&"2023-06-01".parse().unwrap(), &"some".parse().unwrap())
+    );
+    for name in ["authorization", "cookie", "openai-organization", "x-forwarded-for"] {
+        assert!(!asked.headers.contains_key(name), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_provider_refuses_costs_nothing_and_passes_through() {
+    let ground = Ground::new("openai/m").await;
+    for code in [400, 401, 429, 500, 529] {
+        let text = format!(r#"{{"error":"{code} for {KEY}"}}"#);
+        ground.provider.script([Script::Json(code, text)]);
+        let answer = ground.post("/v1/chat/completions", &body()).await;
+        assert_eq!(answer.status, code);
+        assert_eq!(answer.text.unwrap(), format!(r#"{{"error":"{code} for [redacted]"}}"#));
+        let usage = ground.usage();
+        assert_eq!(
+            (usage.total.calls, usage.total.cost_usd.as_deref(), usage.in_flight.len()),
+            (0, Some("0"), 0)
+        );
+    }
+    assert_eq!(ground.provider.asked().len(), 5, "nothing is tried again");
+    ground.provider.script([Script::Header(302, "location", "http://elsewhere".to_owned())]);
+    let answer = ground.post("/v1/chat/completions", &body()).await;
+    assert_eq!((answer.status.as_u16(), word(&answer).as_str()), (502, "Unavailable"));
+    assert!(ground.usage().in_flight.is_empty());
+}
+
+#[tokio::test]
+async fn what_may_have_been_answered_stays_charged() {
+    for (script, code) in [
+        (Script::Json(200, r#"{"choices":[]}"#.to_owned()), 200),
+        (Script::Json(200, "<html>".to_owned()), 200),
+        (Script::Silence, 504),
+    ] {
+        let ground = Ground::impatient("openai/m").await;
+        ground.provider.script([script.clone()]);
+        let answer = ground.post("/v1/chat/completions", &body()).await;
+        assert_eq!(answer.status, code, "{script:?}");
+        let usage = ground.usage();
+        let charge = format!("0.{:06}", body().to_string().len() + 2 * 50);
+        assert_eq!((usage.total.calls, usage.total.cost_usd), (1, Some(charge)), "{script:?}");
+        assert!(usage.in_flight.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_provider_that_is_not_there_costs_nothing() {
+    let ground =
+        Ground::with("openai/m", |profile| profile["baseURL"] = "http://127.0.0.1:1/v1".into()).await;
+    let answer = ground.post("/v1/chat/completions", &body()).await;
+    assert_eq!((answer.status.as_u16(), word(&answer).as_str()), (502, "Unavailable"));
+    assert!(answer.headers.contains_key("retry-after"));
+    assert_eq!((ground.usage().total.calls, ground.usage().in_flight.len()), (0, 0));
+}
+
+#[tokio::test]
+async fn counting_tokens_is_free() {
+    let ground = Ground::new("anthropic/m").await;
+    ground.provider.script([Script::Json(200, r#"{"input_tokens":5}"#.to_owned())]);
+    assert_eq!(ground.post("/v1/messages/count_tokens", &body()).await.status, 200);
+    assert!(ground.api.calls_of("apply", "*").is_empty());
+    ground.api.change::<MaintenanceTask>(NAMESPACE, TASK, |task| {
+        task.status.as_mut().unwrap().task.phase = Some(Phase::Failed);
+    });
+    assert_eq!(word(&ground.post("/v1/messages/count_tokens", &body()).await), "RunOver");
+}
+
+#[tokio::test]
+async fn a_run_that_is_over_or_another_ones_is_found_out_at_each_call() {
+    type Change = fn(&mut MaintenanceTask);
+    let table: [(&str, Change); 6] = [
+        ("RunOver", |task| task.status.as_mut().unwrap().task.phase = Some(Phase::Succeeded)),
+        ("RunOver", |task| {
+            let stopping = json!([{"type": "Stopping", "status": "True", "reason": "Cancelled", "message": "",
+                                   "lastTransitionTime": "2026-01-01T00:00:00Z"}]);
+            task.status.as_mut().unwrap().task.conditions = serde_json::from_value(stopping).unwrap();
+        }),
+        ("RunOver", |task| task.metadata.uid = Some("another".to_owned())),
+        ("RunOver", |task| {
+            task.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
+        }),
+        ("Refused", |task| {
+            task.status.as_mut().unwrap().task.job.as_mut().unwrap().uid = Some("another".to_owned());
+        }),
+        ("Unavailable", |task| task.status.as_mut().unwrap().task.job.as_mut().unwrap().uid = None),
+    ];
+    for (expected, change) in table {
+        let ground = Ground::new("openai/m").await;
+        ground.provider.script([Script::Json(200, OPENAI.to_owned())]);
+        let first = send(&ground.router(), request("/v1/chat/completions", &body())).await;
+        assert_eq!(first.status, 200);
+        common::nothing_in_flight(&ground.api).await;
+        ground.api.change::<MaintenanceTask>(NAMESPACE, TASK, change);
+        let second = ground.post("/v1/chat/completions", &body()).await;
+        let status = if expected == "Unavailable" { 503 } else { 400 };
+        assert_eq!((word(&second).as_str(), second.status.as_u16()), (expected, status));
+        assert_eq!(ground.provider.asked().len(), 1);
+        assert!(ground.usage().in_flight.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn only_an_agents_pod_gets_through() {
+    let pods: Wrongs<8> = [
+        ("another pod", |pod| pod["metadata"]["uid"] = "another".into()),
+        ("another account", |pod| pod["spec"]["serviceAccountName"] = "default".into()),
+        ("no agent", |pod| pod["metadata"]["labels"][names::LABEL_COMPONENT] = "web".into()),
+        ("has ended", |pod| pod["status"]["phase"] = "Failed".into()),
+        ("no Job", |pod| pod["metadata"]["ownerReferences"][0]["controller"] = false.into()),
+        ("another owner", |pod| pod["metadata"]["ownerReferences"][0]["kind"] = "ReplicaSet".into()),
+        ("another kind", |pod| pod["metadata"]["labels"][names::LABEL_KIND] = "Pod".into()),
+        ("another profile", |pod| pod["metadata"]["labels"][names::LABEL_PROFILE] = "dear".into()),
+    ];
+    for (what, change) in pods {
+        let ground = Ground::new("openai/m").await;
+        let mut pod = serde_json::to_value(common::pod()).unwrap();
+        change(&mut pod);
+        let pod: k8s_openapi::api::core::v1::Pod = serde_json::from_value(pod).unwrap();
+        ground.api.seed(&pod);
+        let answer = ground.post("/v1/chat/completions", &body()).await;
+        assert_eq!((word(&answer).as_str(), answer.status.as_u16()), ("Refused", 400), "{what}");
+        assert!(ground.provider.asked().is_empty() && ground.api.calls_of("apply", "*").is_empty());
+    }
+}
+
+#[tokio::test]
+async fn only_a_token_for_this_gateway_gets_through() {
+    let reviews: Wrongs<5> = [
+        ("not known", |status| status["authenticated"] = false.into()),
+        ("for another audience", |status| status["audiences"] = json!(["https://kubernetes.default.svc"])),
+        ("no audience", |status| status["audiences"] = Value::Null),
+        ("a user's", |status| status["user"]["username"] = "admin".into()),
+        ("bound to no pod", |status| status["user"]["extra"] = json!({})),
+    ];
+    for (what, change) in reviews {
+        let ground = Ground::new("openai/m").await;
+        let mut review = common::review();
+        change(&mut review["status"]);
+        ground.api.inject("create", "tokenreviews", Fault::Answer(201, review.to_string()), Times::Always);
+        let answer = ground.post("/v1/chat/completions", &body()).await;
+        assert_eq!((word(&answer).as_str(), answer.status.as_u16()), ("Unauthenticated", 401), "{what}");
+    }
+    let ground = Ground::new("openai/m").await;
+    for token in ["", "sk-something", "a.b", "..", &"x".repeat(9000)] {
+        let mut request = request("/v1/chat/completions", &body());
+        request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+        let answer = send(&ground.router(), request).await;
+        assert_eq!((word(&answer).as_str(), answer.status.as_u16()), ("Unauthenticated", 401), "{token}");
+    }
+    assert!(ground.api.calls().is_empty(), "what is no token is not asked about");
+}
+
+#[tokio::test]
+async fn a_token_is_asked_about_once_a_minute_whoever_asks() {
+    let ground = Ground::new("openai/m").await;
+    ground.provider.script([Script::Json(200, OPENAI.to_owned())]);
+    let calls = (0..8).map(|_| {
+        let router = ground.router();
+        async move { send(&router, request("/v1/chat/completions", &body())).await.status }
+    });
+    assert!(futures::future::join_all(calls).await.iter().all(|status| *status == 200));
+    assert_eq!(ground.api.calls_of("create", "tokenreviews").len(), 1);
+    assert_eq!(ground.api.calls_of("get", "pods").len(), 1);
+    ground.settled().await;
+    assert_eq!((ground.usage().total.calls, ground.usage().in_flight.len()), (8, 0));
+}
+
+#[tokio::test]
+async fn other_models_paths_and_forms_are_refused() {
+    let ground = Ground::with("openai/m", |profile| {
+        let prices = json!({"input": "1", "output": "1"});
+        profile["otherModels"] = json!({"openai/dear": prices, "anthropic/m": prices});
+    })
+    .await;
+    for (path, model, word_, status) in [
+        ("/v1/chat/completions", "dear", "Refused", 400),
+        ("/v1/chat/completions", "openai/m", "Refused", 400),
+        ("/v1/messages", "m", "Refused", 400),
+        ("/v1/models", "m", "Refused", 404),
+        ("/v1/files", "m", "Refused", 404),
+        ("/metrics", "m", "Refused", 404),
+    ] {
+        let answer = ground.post(path, &json!({"model": model})).await;
+        assert_eq!((word(&answer).as_str(), answer.status.as_u16()), (word_, status), "{path} {model}");
+    }
+    let get = http::Request::get("/v1/chat/completions").body(axum::body::Body::empty()).unwrap();
+    assert_eq!(send(&ground.router(), get).await.status, 404);
+    assert!(ground.provider.asked().is_empty() && ground.api.calls_of("apply", "*").is_empty());
+}
+
+#[tokio::test]
+async fn errors_have_the_form_of_the_api() {
+    let ground = Ground::new("openai/m").await;
+    let openai = ground.post("/v1/chat/completions", &json!({"model": "x"})).await.json();
+    assert_eq!(openai["error"]["code"], "Refused");
+    let anthropic = ground.post("/v1/messages", &json!({"model": "x"})).await.json();
+    assert_eq!(
+        (&anthropic["type"], &anthropic["error"]["type"]),
+        (&json!("error"), &json!("invalid_request_error"))
+    );
+}
+
+#[tokio::test]
+async fn without_a_key_it_is_said_what_to_set() {
+    let ground = Ground::new("openai/m").await;
+    std::fs::write(ground.key.path(), "").unwrap();
+    let answer = ground.post("/v1/chat/completions", &body()).await;
+    assert_eq!((word(&answer).as_str(), answer.status.as_u16()), ("Unavailable", 503));
+    assert!(answer.error().contains("agents.openhands.key"), "{}", answer.error());
+    assert!(ground.api.calls_of("apply", "*").is_empty());
+}
+
+#[tokio::test]
+async fn secrets_stay_here_unless_the_profile_says_otherwise() {
+    let text = format!("{KEY} and ghp_abcdefghijklmnopqrstuvwx0123 and {TOKEN}");
+    let body = json!({"model": "m", "messages": [{"content": text, "signature": "ghpabcd"}]});
+    for (redact, expected) in [(true, "[redacted] and [redacted] and [redacted]"), (false, text.as_str())] {
+        let ground = Ground::with("openai/m", |profile| profile["redact"] = redact.into()).await;
+        ground.provider.script([Script::Json(200, OPENAI.to_owned())]);
+        ground.post("/v1/chat/completions", &body).await;
+        assert_eq!(ground.provider.asked()[0].body["messages"][0]["content"], expected);
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_long_is_refused() {
+    let ground = Ground::new("openai/m").await;
+    let long = json!({"model": "m", "messages": "x".repeat(33 << 20)});
+    assert_eq!(ground.post("/v1/chat/completions", &long).await.status, 413);
+}
