@@ -42,8 +42,8 @@ fn plan() -> Plan {
 fn replica(name: &str, route: &Value) -> Settings {
     let config = json!({
         "agents": {
-            "openhands": { "image": SHELL_AGENT, "maxConcurrent": 50 },
-            "narrow": { "image": SHELL_AGENT, "model": "openai/scripted", "maxConcurrent": 1 },
+            "openhands": { "image": SHELL_AGENT, "gateway": false, "maxConcurrent": 50 },
+            "narrow": { "image": SHELL_AGENT, "gateway": false, "model": "openai/scripted", "maxConcurrent": 1 },
         },
         "limits": { "maxConcurrent": 50 },
         "defaultRoute": route,

@@ -25,7 +25,7 @@ fn plan() -> Plan {
 /// A replica that lets so many agents run at once.
 fn settings(name: &str, most: usize) -> Settings {
     let config = json!({
-        "agents": { "openhands": { "image": SHELL_AGENT, "maxConcurrent": 50 } },
+        "agents": { "openhands": { "image": SHELL_AGENT, "gateway": false, "maxConcurrent": 50 } },
         "limits": { "maxConcurrent": most },
         "defaultRoute": { "template": { "prompt": "{{ group.commonAnnotations.script }}" } },
     });

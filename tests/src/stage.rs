@@ -101,6 +101,8 @@ impl World {
         let directory = directory();
         let image = shell_agent(&directory, plan.shell_agent)?;
         let ground = Ground::builder().directory(&directory).agent(plan.openhands).image(SHELL_AGENT, &image);
+        // The shell agent needs no model; its pods have the key's Secret as those have that don't use the gateway.
+        let ground = ground.model_key(Some("scripted"));
         let ground = ground.start().await?;
         symlink(ground.kubectl(), image.join("kubectl"))?;
         let mut models = Vec::new();

@@ -18,9 +18,9 @@ static STAGE: Stage = Stage::new(plan);
 fn plan() -> Plan {
     let config = json!({
         "agents": {
-            "openhands": { "image": SHELL_AGENT, "maxConcurrent": 50 },
+            "openhands": { "image": SHELL_AGENT, "gateway": false, "maxConcurrent": 50 },
             // One run at a time.
-            "narrow": { "image": SHELL_AGENT, "model": "openai/scripted", "maxConcurrent": 1 },
+            "narrow": { "image": SHELL_AGENT, "gateway": false, "model": "openai/scripted", "maxConcurrent": 1 },
         },
         // A pod that can't start is given up within a test.
         "limits": { "maxConcurrent": 50, "podStartTimeoutSeconds": 30 },

@@ -10,7 +10,7 @@ use std::time::Duration;
 use k8s_controller::LeaderElection;
 use prometheus::Registry;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -23,13 +23,13 @@ use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::place::{self, NamespaceUnknown, Place};
 use crate::probes;
-use crate::serve::serve;
+use crate::serve::{AGENTS, SHORT, serve};
 use crate::telemetry::{self, BadFilter};
-use crate::wiring::{Controller, Parts};
+use crate::wiring::{Controller, Parts, PartsError};
 
 /// Name of the Lease, in the operator's own namespace.
 const LEASE: &str = "punching-fist";
-/// How long stopping may take; Kubernetes kills after 30 s.
+/// How long webhook and controller may take to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long giving the Lease back may take.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -71,6 +71,9 @@ pub enum RunError {
     /// Two metrics have one name.
     #[error("a metric can't be registered: {0}")]
     Metrics(#[from] prometheus::Error),
+    /// A part can't be made.
+    #[error(transparent)]
+    Parts(#[from] PartsError),
     /// Another replica holds the Lease now, or nobody can tell.
     #[error(
         "the Lease {LEASE} was lost; this replica ends so that nothing of it works on beside the new leader"
@@ -90,20 +93,25 @@ pub fn run(arguments: &RunArguments) -> Result<(), RunError> {
         return Err(RunError::SharedNamespace(place.namespace));
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let ended = runtime.block_on(start(config, place));
+    let ended = runtime.block_on(start(config.in_namespace(&place.namespace), place));
     runtime.shutdown_timeout(Duration::from_secs(1));
     ended
 }
 
 async fn start(config: Config, place: Place) -> Result<(), RunError> {
-    let stop_signal = stop_signal()?;
+    let signals = Signals::new()?;
     let webhook = bind("listen.webhook", config.webhook).await?;
     let probes = bind("listen.probes", config.probes).await?;
+    let gateway = bind("listen.gateway", config.gateway).await?;
     let registry = Registry::new();
     let metrics = Metrics::new(&registry)?;
     let client = client::connect(metrics.clone()).await?;
-    let (at, version) = (webhook.local_addr()?, env!("CARGO_PKG_VERSION"));
-    info!(version, namespace = place.namespace, replica = place.replica, webhook = %at, probes = %probes.local_addr()?, "starting");
+    let version = env!("CARGO_PKG_VERSION");
+    let [alerts, models] = [&webhook, &gateway].map(TcpListener::local_addr);
+    info!(
+        version, namespace = place.namespace, replica = place.replica,
+        webhook = %alerts?, gateway = %models?, probes = %probes.local_addr()?, "starting"
+    );
 
     let health = Arc::new(Health::new(&["cluster", "process"]));
     let parts = Parts::new(&client, config, place.replica(), &registry)?;
@@ -113,27 +121,45 @@ async fn start(config: Config, place: Place) -> Result<(), RunError> {
         health: health.clone(),
         stop: CancellationToken::new(),
     };
-    tokio::spawn(serve(probes, probes::router(health.clone(), registry), CancellationToken::new()));
+    tokio::spawn(serve(probes, probes::router(health.clone(), registry), SHORT, CancellationToken::new()));
     tokio::spawn(async move { health.watch_cluster(client).await });
     tokio::spawn(parts.watch);
-    let webhook = tokio::spawn(serve(webhook, parts.webhook, replica.stop.clone()));
+    let servers = Servers {
+        webhook: tokio::spawn(serve(webhook, parts.webhook, SHORT, replica.stop.clone())),
+        gateway: tokio::spawn(parts.gateway.serve(gateway, AGENTS, replica.stop.clone())),
+    };
     replica.health.set("process", Ok(()));
-    replica.live(stop_signal, webhook, parts.controller).await
+    replica.live(signals, servers, parts.controller).await
 }
 
 async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, RunError> {
     TcpListener::bind(address).await.map_err(|source| RunError::Listen { key, address, source })
 }
 
-/// Ends when Kubernetes or a person asks the process to stop.
-fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    Ok(async move {
+/// What Kubernetes or a person asks a process to stop with.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Ends with the next one.
+    async fn next(&mut self) {
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
-    })
+    }
+}
+
+/// What is served, until it is told to stop.
+struct Servers {
+    webhook: JoinHandle<()>,
+    gateway: JoinHandle<()>,
 }
 
 /// One of the operator's processes.
@@ -145,30 +171,39 @@ struct Replica {
 }
 
 impl Replica {
-    /// Lives until the signal, or until something that must not end has ended.
+    /// Lives until a signal, or until something that must not end has ended.
     async fn live(
         self,
-        stop_signal: impl Future<Output = ()>,
-        mut webhook: JoinHandle<()>,
+        mut signals: Signals,
+        servers: Servers,
         controller: Controller,
     ) -> Result<(), RunError> {
+        let Servers { mut webhook, mut gateway } = servers;
         let mut leading = pin!(self.lead(controller));
-        tokio::select! {
-            () = stop_signal => {}
-            ended = &mut leading => return ended.and(Err(RunError::Ended("controller"))),
+        let ended = tokio::select! {
+            () = signals.next() => Ok(()),
+            ended = &mut leading => ended.and(Err(RunError::Ended("controller"))),
             _ = &mut webhook => return Err(RunError::Ended("webhook")),
-        }
-        info!("stopping: answering what is under way, then giving the Lease back");
+            _ = &mut gateway => return Err(RunError::Ended("gateway")),
+        };
         self.health.stop();
         self.stop.cancel();
-        let stopped = timeout(STOP_TIMEOUT, async { tokio::join!(webhook, leading) }).await;
-        if stopped.is_err() {
+        if ended.is_ok() {
+            self.step_down(async { drop(tokio::join!(webhook, leading)) }).await;
+        }
+        drain(gateway, signals).await;
+        info!("stopped");
+        ended
+    }
+
+    /// Ends webhook and controller, then gives the Lease back: the next leader shall not wait for a model's answers.
+    async fn step_down(&self, stopping: impl Future<Output = ()>) {
+        info!("stopping: answering what is under way, then giving the Lease back");
+        if timeout(STOP_TIMEOUT, stopping).await.is_err() {
             warn!("not everything has stopped within {} s", STOP_TIMEOUT.as_secs());
         }
         // Does nothing if somebody else holds it, or if it is given back already.
         let _ = timeout(RELEASE_TIMEOUT, self.election.release()).await;
-        info!("stopped");
-        Ok(())
     }
 
     /// Waits until the cluster's definitions are ours, then for the Lease, and works while holding it. Ends when told to
@@ -198,5 +233,18 @@ impl Replica {
         };
         self.metrics.leader.set(0);
         ended.ok_or(RunError::LeaseLost)
+    }
+}
+
+/// Lets answers end that agents are reading: they are paid for. Kubernetes ends it with the pod's grace, a person with a
+/// second signal.
+async fn drain(mut gateway: JoinHandle<()>, mut signals: Signals) {
+    if timeout(Duration::from_secs(1), &mut gateway).await.is_ok() {
+        return;
+    }
+    info!("agents are still reading answers of a model: waiting for them to end, or for a second signal");
+    tokio::select! {
+        _ = &mut gateway => {}
+        () = signals.next() => warn!("told again to stop: answers under way are broken off"),
     }
 }

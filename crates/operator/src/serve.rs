@@ -15,22 +15,31 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-/// Connections at once; the others wait in the system's queue.
-const CONNECTIONS: usize = 512;
-/// How long a client may take for the head of a request, and between two requests.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// What one port bears.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Connections at once; the others wait in the system's queue.
+    pub connections: usize,
+    /// How long a client may take for the head of a request, and between two requests.
+    pub head_timeout: Duration,
+}
+
+/// Bounds for requests that are answered within seconds.
+pub const SHORT: Bounds = Bounds { connections: 512, head_timeout: Duration::from_secs(30) };
+/// Bounds for agents: each holds a connection or a few while a model thinks, and keeps them between two thoughts.
+pub const AGENTS: Bounds = Bounds { connections: 4096, head_timeout: Duration::from_secs(300) };
 /// Pause when the system has no connection to give, as when its files are used up.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// Serves until `stop`; then takes no new connection, answers what is under way, and returns.
-pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
+pub async fn serve(listener: TcpListener, router: Router, bounds: Bounds, stop: CancellationToken) {
     let connections = GracefulShutdown::new();
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let room = Arc::new(Semaphore::new(bounds.connections));
     while let Some((stream, place)) = stop.run_until_cancelled(accept(&listener, &room)).await {
         let service = TowerToHyperService::new(router.clone());
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIMEOUT)
+            .header_read_timeout(bounds.head_timeout)
             .serve_connection(TokioIo::new(stream), service);
         let connection = connections.watch(connection);
         tokio::spawn(async move {
@@ -49,7 +58,11 @@ async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> (TcpStream, Op
     let place = room.clone().acquire_owned().await.ok(); // It is never closed.
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return (stream, place),
+            Ok((stream, _)) => {
+                // A stream's next word must not wait for the one before to be acknowledged.
+                let _ = stream.set_nodelay(true);
+                return (stream, place);
+            }
             Err(error) => {
                 warn!(%error, "no connection can be accepted");
                 sleep(ACCEPT_PAUSE).await;
@@ -79,7 +92,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let router = Router::new().route("/", get(slow));
-        let served = tokio::spawn(serve(listener, router, stop.clone()));
+        let served = tokio::spawn(serve(listener, router, SHORT, stop.clone()));
 
         let mut client = TcpStream::connect(address).await.unwrap();
         let mut idle = TcpStream::connect(address).await.unwrap();

@@ -99,7 +99,7 @@ impl Controller {
     pub async fn run(self, stop: CancellationToken) {
         let stop = stop.cancelled_owned();
         // On the heap: this future is dozens of kilobytes, and it would be part of every caller's.
-        let has_key: controller::HasKey = Arc::new(|_| true);
-        Box::pin(controller::run(self.client, self.settings, has_key, self.metrics, self.replica, stop)).await;
+        let Self { client, settings, has_key, metrics, replica } = self;
+        Box::pin(controller::run(client, settings, has_key, metrics, replica, stop)).await;
     }
 }

@@ -12,13 +12,13 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// Every call of the webhook and the controller, by who makes it.
+/// Every call of the webhook, the controller and the gateway, by who makes it.
 const CALLS: &[(&str, &str, &[&str])] = &[
     // webhook: newest task of a key, by label and by name; controller: watch
     ("punching-fist.io", "alerttasks", &["get", "list", "watch"]),
     // controller: watch
     ("punching-fist.io", "maintenancetasks", &["get", "list", "watch"]),
-    // webhook and controller: server-side apply
+    // webhook, controller and gateway: server-side apply
     ("punching-fist.io", "alerttasks/status", &["get", "patch"]),
     ("punching-fist.io", "maintenancetasks/status", &["get", "patch"]),
     // controller: owner references that block their owner's deletion
@@ -34,6 +34,8 @@ const CALLS: &[(&str, &str, &[&str])] = &[
     ("", "events", &["list"]),
     // controller: events.rs
     ("events.k8s.io", "events", &["create", "patch"]),
+    // gateway: whose token it is
+    ("authentication.k8s.io", "tokenreviews", &["create"]),
     // operator: crds.rs
     ("apiextensions.k8s.io", "customresourcedefinitions", &["get"]),
 ];
@@ -246,8 +248,29 @@ fn the_service_leads_to_the_pods_ports() {
     let service = named::<Service>("Service", "punching-fist").spec.unwrap();
     assert!(service.selector.unwrap().iter().all(|(name, value)| labels.get(name) == Some(value)));
     let listen = config()["listen"].clone();
-    for (port, name) in pod_spec().containers[0].ports.iter().flatten().zip(["webhook", "probes"]) {
+    for (port, name) in pod_spec().containers[0].ports.iter().flatten().zip(["webhook", "probes", "gateway"])
+    {
         assert_eq!(port.name.as_deref(), Some(name));
         assert_eq!(listen[name], format!("0.0.0.0:{}", port.container_port));
     }
+}
+
+#[test]
+fn agents_find_the_gateway_behind_the_service() {
+    let service: Service = named("Service", "punching-fist");
+    let ports = service.spec.unwrap().ports.unwrap();
+    let port = ports.iter().find(|port| port.name.as_deref() == Some("gateway")).unwrap();
+    let host = format!("{}.{}.svc", service.metadata.name.unwrap(), service.metadata.namespace.unwrap());
+    assert_eq!(config()["gateway"]["url"], format!("http://{host}:{}", port.port));
+}
+
+#[test]
+fn the_models_key_is_the_operators_and_may_come_later() {
+    let containers = pod_spec().containers;
+    let profile = &config()["agents"]["openhands"];
+    let variables = containers[0].env.iter().flatten();
+    let variable = variables.clone().find(|variable| profile["key"]["env"] == *variable.name).unwrap();
+    let secret = variable.value_from.clone().unwrap().secret_key_ref.unwrap();
+    assert_eq!((secret.name.as_str(), secret.key.as_str()), ("punching-fist-secrets", "openhands-api-key"));
+    assert_eq!(secret.optional, Some(true));
 }

@@ -8,9 +8,11 @@ use regex::Regex;
 use serde_yaml::Value;
 
 /// What excludes a key of `every-key.yaml`, so that it can't be in there.
-const EXCLUDED: [&str; 2] = ["receivers.prometheus.http_config.bearer_token_file", "prompts.alertFile"];
+const EXCLUDED: [&str; 3] =
+    ["receivers.prometheus.http_config.bearer_token_file", "agents.NAME.key.file", "prompts.alertFile"];
 /// What is as in a pod, or a list: told as one.
-const WHOLE: [&str; 4] = ["env", "match", "requests", "limits"];
+const WHOLE: [&str; 8] =
+    ["env", "match", "requests", "limits", "otherModels", "nodeSelector", "podLabels", "podAnnotations"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -55,7 +57,7 @@ fn every_key_of_the_configuration_is_told() {
 fn every_metric_is_told() {
     let name = Regex::new(r#""((?:openhands|punching_fist)_[a-z_]+)""#).unwrap();
     let mut known = BTreeSet::new();
-    for package in ["controller", "operator", "webhook"] {
+    for package in ["controller", "gateway", "operator", "webhook"] {
         let file = root().join("crates").join(package).join("src/metrics.rs");
         let source = fs::read_to_string(file).unwrap();
         // Every name that is registered stands in one of these files, as a text of its own.

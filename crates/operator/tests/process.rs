@@ -5,28 +5,35 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// A folder with a configuration, and a kubeconfig that leads nowhere.
+/// A folder with a configuration, and a kubeconfig that leads nowhere if nothing else is said.
 struct Ground {
     dir: TempDir,
     webhook: SocketAddr,
     probes: SocketAddr,
+    gateway: SocketAddr,
 }
 
 impl Ground {
     fn new() -> Self {
-        let (webhook, probes) = (free_address(), free_address());
-        let ground = Self { dir: tempfile::tempdir().unwrap(), webhook, probes };
+        Self::at(free_address())
+    }
+
+    /// With an API server there.
+    fn at(api_server: SocketAddr) -> Self {
+        let [webhook, probes, gateway] = [(); 3].map(|()| free_address());
+        let ground = Self { dir: tempfile::tempdir().unwrap(), webhook, probes, gateway };
         ground.write("token", "secret");
         ground.write(
             "config.yaml",
             &format!(
-                "listen: {{webhook: '{webhook}', probes: '{probes}'}}\nreceivers:\n  prometheus:\n    http_config: {{bearer_token_file: {}}}\n",
+                "listen: {{webhook: '{webhook}', probes: '{probes}', gateway: '{gateway}'}}\nreceivers:\n  prometheus:\n    http_config: {{bearer_token_file: {}}}\n",
                 ground.path("token")
             ),
         );
@@ -34,8 +41,7 @@ impl Ground {
             "kubeconfig",
             &format!(
                 "{{apiVersion: v1, kind: Config, current-context: a, contexts: [{{name: a, context: {{cluster: a, user: a}}}}], \
-                 clusters: [{{name: a, cluster: {{server: 'http://{}'}}}}], users: [{{name: a, user: {{}}}}]}}",
-                free_address()
+                 clusters: [{{name: a, cluster: {{server: 'http://{api_server}'}}}}], users: [{{name: a, user: {{}}}}]}}"
             ),
         );
         ground
@@ -72,6 +78,13 @@ impl Ground {
 
 /// Ended with the test, whatever becomes of it.
 struct Running(Child);
+
+impl Running {
+    fn terminate(&self) {
+        let terminated = Command::new("kill").arg(self.0.id().to_string()).status().unwrap();
+        assert!(terminated.success());
+    }
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -119,18 +132,73 @@ fn without_an_api_server_it_lives_and_is_not_ready() {
     assert!(get(ground.probes, "/metrics").unwrap().contains("punching_fist_leader 0"));
     assert!(get(ground.webhook, "/webhook/alertmanager").unwrap().starts_with("HTTP/1.1 405"));
 
-    let terminated = Command::new("kill").arg(running.0.id().to_string()).status().unwrap();
-    assert!(terminated.success());
+    running.terminate();
     wait(|| running.0.try_wait().unwrap().is_some());
     assert_eq!(running.0.wait().unwrap().code(), Some(0), "SIGTERM is an orderly end");
     assert!(get(ground.probes, "/livez").is_none());
 }
 
+/// An API server that takes every call and answers none; it tells when one of them is about `what`.
+fn silent_api_server(what: &'static str) -> (SocketAddr, Receiver<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (tell, told) = channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, tell) = (stream.unwrap(), tell.clone());
+            std::thread::spawn(move || {
+                let (mut asked, mut buffer) = (String::new(), [0; 4096]);
+                // It ends with the caller.
+                while let Ok(length @ 1..) = stream.read(&mut buffer) {
+                    asked += &String::from_utf8_lossy(&buffer[..length]);
+                    if asked.contains(what) {
+                        let _ = tell.send(());
+                    }
+                }
+            });
+        }
+    });
+    (address, told)
+}
+
+/// A call of the gateway that nobody can answer yet: whose token it is, the API server doesn't say.
+fn call_gateway(ground: &Ground, asked: &Receiver<()>) -> TcpStream {
+    let mut agent = TcpStream::connect(ground.gateway).unwrap();
+    let body = r#"{"model": "a", "messages": []}"#;
+    let length = body.len();
+    write!(
+        agent,
+        "POST /v1/messages HTTP/1.1\r\nHost: a\r\nx-api-key: a.b.c\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+    .unwrap();
+    asked.recv_timeout(LIMIT).unwrap();
+    agent
+}
+
+#[test]
+fn an_agent_gets_its_answer_before_the_process_ends() {
+    let (api_server, asked) = silent_api_server("tokenreviews");
+    let ground = Ground::at(api_server);
+    let mut running = ground.start();
+    let mut agent = call_gateway(&ground, &asked);
+    running.terminate();
+    wait(|| TcpStream::connect(ground.gateway).is_err());
+    assert!(running.0.try_wait().unwrap().is_none(), "it ended before it answered");
+    let mut answer = String::new();
+    agent.read_to_string(&mut answer).unwrap();
+    assert!(
+        answer.starts_with("HTTP/1.1 503") && answer.contains("punching-fist-gateway: Unavailable"),
+        "{answer}"
+    );
+    wait(|| running.0.try_wait().unwrap().is_some());
+    assert_eq!(running.0.wait().unwrap().code(), Some(0));
+}
+
 #[test]
 fn a_port_that_is_taken_is_named_with_its_key() {
-    for (key, pick) in [("listen.webhook", true), ("listen.probes", false)] {
+    for (index, key) in ["listen.webhook", "listen.probes", "listen.gateway"].into_iter().enumerate() {
         let ground = Ground::new();
-        let address = if pick { ground.webhook } else { ground.probes };
+        let address = [ground.webhook, ground.probes, ground.gateway][index];
         let _taken = TcpListener::bind(address).unwrap();
         let message = refusal(&mut ground.command());
         assert!(message.contains(&format!("{key}: cannot listen on {address}")), "{message}");

@@ -32,7 +32,7 @@ pub struct Ground {
     nursery: Nursery,
     cache: Cache,
     programs: Programs,
-    model_key: String,
+    model_key: Option<String>,
     kubeconfig: PathBuf,
     directory: PathBuf,
     // The last field, and so removed when nothing writes into it any more.
@@ -65,6 +65,11 @@ impl Ground {
         self.cluster.kubectl()
     }
 
+    /// The operator's program, unless this ground was started without operators.
+    pub fn operator_program(&self) -> Option<&Path> {
+        self.programs.operator.as_deref()
+    }
+
     /// The name of our node, if there is one: a cluster that was there already may have nodes of its own.
     pub fn node_name(&self) -> Option<&str> {
         self.node.as_ref().map(|_| node::NAME)
@@ -85,7 +90,7 @@ impl Ground {
     /// # Errors
     /// The API server refuses something.
     pub async fn prepare_namespace(&self, name: &str) -> Result<(), Error> {
-        namespaces::prepare(&self.client(), name, &self.model_key).await
+        namespaces::prepare(&self.client(), name, self.model_key.as_deref()).await
     }
 
     /// Starts a replica of the operator and waits until it is ready.

@@ -1,5 +1,5 @@
 //! Namespaces that agents can work in: the ServiceAccount with its read-only rights, and the Secret with the model's
-//! key. The rights are those of `deploy/agent-rbac.yaml`, nothing of their own.
+//! key for those that don't reach it through the gateway. The rights are those of `deploy/agent-rbac.yaml`, nothing of their own.
 
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::api::DeleteParams;
@@ -17,14 +17,17 @@ pub const PREPARED: [&str; 3] = ["default", "shop", AGENTS];
 /// The Secret with the model's key.
 pub const MODEL_SECRET: &str = "openhands-secrets";
 
-/// Makes `name` if need be, and all that an agent needs in it.
+/// Makes `name` if need be, and all that an agent needs in it; the model's key is only for agents that get it themselves.
 ///
 /// # Errors
 /// The API server refuses something.
-pub async fn prepare(client: &Client, name: &str, model_key: &str) -> Result<(), Error> {
+pub async fn prepare(client: &Client, name: &str, model_key: Option<&str>) -> Result<(), Error> {
     ensure(client, name).await?;
     manifests::apply(client, &rights(name)?).await?;
-    set_model_key(client, name, model_key).await
+    match model_key {
+        Some(key) => set_model_key(client, name, key).await,
+        None => Ok(()),
+    }
 }
 
 /// Makes `name` if there is none.

@@ -15,7 +15,7 @@ use punching_fist_node::process::Nursery;
 use serde_json::{Value, json};
 
 use crate::process::{Process, Program};
-use crate::{Error, files, images, loopback, namespaces, yaml};
+use crate::{Error, files, images, loopback, namespaces, scripted_model, yaml};
 
 /// The operator's ServiceAccount, in [`namespaces::OPERATOR`].
 const SERVICE_ACCOUNT: &str = "punching-fist";
@@ -25,6 +25,10 @@ const READY_LIMIT: Duration = Duration::from_secs(60);
 const STOP_GRACE: Duration = Duration::from_secs(15);
 /// How often other ports are tried when somebody took ours.
 const PORT_ATTEMPTS: usize = 4;
+/// Where the gateway finds the model's key if a profile says nothing else.
+const MODEL_KEY_VARIABLE: &str = "OPENHANDS_API_KEY";
+/// The scripted model's key, which takes any.
+pub const MODEL_KEY: &str = "scripted-key-0123456789abcdef";
 
 /// One replica: what it is called and what it is configured with.
 #[derive(Clone, Debug)]
@@ -37,6 +41,8 @@ pub struct Settings {
     pub webhook_token: String,
     /// Where the webhook listens; a free port if nothing is said.
     pub webhook: Option<SocketAddr>,
+    /// The model's key, in the operator's environment; none: it has none.
+    pub model_key: Option<String>,
     /// `RUST_LOG`.
     pub log: String,
 }
@@ -49,6 +55,7 @@ impl Settings {
             config: json!({}),
             webhook_token: random_token(),
             webhook: None,
+            model_key: Some(MODEL_KEY.to_owned()),
             log: "info".to_owned(),
         }
     }
@@ -66,9 +73,16 @@ pub(crate) struct Place<'a> {
 pub struct Operator {
     process: Process,
     settings: Settings,
+    listen: Listen,
+    start: Start,
+}
+
+/// The replica's addresses.
+#[derive(Clone, Copy, Debug)]
+struct Listen {
     webhook: SocketAddr,
     probes: SocketAddr,
-    start: Start,
+    gateway: SocketAddr,
 }
 
 /// How to start it, once more if need be.
@@ -99,16 +113,19 @@ impl Operator {
     pub(crate) async fn launch(place: &Place<'_>, settings: Settings) -> Result<Self, Error> {
         let dir = &place.dir;
         fs::create_dir_all(dir).map_err(Error::file("create", dir))?;
-        let webhook = settings.webhook.map_or_else(loopback::free_address, Ok)?;
-        let probes = loopback::free_address()?;
+        let listen = Listen {
+            webhook: settings.webhook.map_or_else(loopback::free_address, Ok)?,
+            probes: loopback::free_address()?,
+            gateway: loopback::free_address()?,
+        };
         files::write_private(&dir.join("kubeconfig"), &place.kubeconfig)?;
         files::write_private(&dir.join("webhook-token"), &settings.webhook_token)?;
-        let config = yaml::write(&configuration(dir, &settings, webhook, probes))?;
+        let config = yaml::write(&configuration(dir, &settings, listen))?;
         files::write_private(&dir.join("config.yaml"), &config)?;
         let start =
             Start { nursery: place.nursery.clone(), program: place.program.clone(), dir: dir.to_owned() };
-        let process = start.process(&settings, webhook).await?;
-        Ok(Self { process, settings, webhook, probes, start })
+        let process = start.process(&settings, listen).await?;
+        Ok(Self { process, settings, listen, start })
     }
 
     /// Waits until `/readyz` says yes.
@@ -116,7 +133,7 @@ impl Operator {
     /// # Errors
     /// It ended, or is not ready in time.
     pub async fn ready(&mut self, limit: Duration) -> Result<(), Error> {
-        let probes = self.probes;
+        let probes = self.listen.probes;
         let ready =
             async || loopback::get(probes, "/readyz").await.map(drop).map_err(|error| error.to_string());
         self.process.ready(limit, ready).await
@@ -127,7 +144,7 @@ impl Operator {
     /// # Errors
     /// It can't be started, or is not ready in time.
     pub async fn restart(&mut self) -> Result<(), Error> {
-        self.process = self.start.process(&self.settings, self.webhook).await?;
+        self.process = self.start.process(&self.settings, self.listen).await?;
         self.ready(READY_LIMIT).await
     }
 
@@ -150,12 +167,12 @@ impl Operator {
 
     /// Where the webhook listens.
     pub fn webhook(&self) -> SocketAddr {
-        self.webhook
+        self.listen.webhook
     }
 
     /// Where Alertmanager posts to.
     pub fn webhook_url(&self) -> String {
-        format!("http://{}/webhook/alertmanager", self.webhook)
+        format!("http://{}/webhook/alertmanager", self.listen.webhook)
     }
 
     /// The token that the webhook asks for.
@@ -165,7 +182,12 @@ impl Operator {
 
     /// Where probes and metrics are.
     pub fn probes(&self) -> SocketAddr {
-        self.probes
+        self.listen.probes
+    }
+
+    /// Where agents reach the model.
+    pub fn gateway(&self) -> SocketAddr {
+        self.listen.gateway
     }
 
     /// The process, for who shows it.
@@ -180,14 +202,16 @@ impl Operator {
 }
 
 impl Start {
-    async fn process(&self, settings: &Settings, webhook: SocketAddr) -> Result<Process, Error> {
+    async fn process(&self, settings: &Settings, listen: Listen) -> Result<Process, Error> {
         Program::new(&settings.name, &self.program, self.dir.join("log"))
             .args(["run".into(), "--config".into(), self.dir.join("config.yaml")])
             .env("KUBECONFIG", self.dir.join("kubeconfig"))
             .env("NAMESPACE", namespaces::OPERATOR)
             .env("POD_NAME", &settings.name)
             .env("RUST_LOG", &settings.log)
-            .address(webhook)
+            // Without a key an empty one, so that none of who runs this counts.
+            .env(MODEL_KEY_VARIABLE, settings.model_key.as_deref().unwrap_or_default())
+            .address(listen.webhook)
             .start(&self.nursery)
             .await
     }
@@ -212,12 +236,20 @@ fn random_token() -> String {
     format!("{:032x}", u128::from_le_bytes(bytes))
 }
 
-fn configuration(dir: &Path, settings: &Settings, webhook: SocketAddr, probes: SocketAddr) -> Value {
+fn configuration(dir: &Path, settings: &Settings, listen: Listen) -> Value {
+    let Listen { webhook, probes, gateway } = listen;
     let mut config = json!({
-        "listen": { "webhook": webhook, "probes": probes },
+        "listen": { "webhook": webhook, "probes": probes, "gateway": gateway },
+        // Pods are processes of this host.
+        "gateway": { "url": format!("http://{gateway}") },
         "receivers": { "prometheus": { "http_config": { "bearer_token_file": dir.join("webhook-token") } } },
         "defaultRoute": { "namespace": namespaces::AGENTS },
-        "agents": { "openhands": { "engine": "sdk", "image": images::AGENT, "model": "openai/scripted" } },
+        "agents": { "openhands": {
+            "engine": "sdk",
+            "image": images::AGENT,
+            "model": scripted_model::MODEL,
+            "prices": scripted_model::prices(),
+        } },
         "runner": { "image": images::OPERATOR },
     });
     merge(&mut config, &settings.config);
@@ -254,16 +286,18 @@ mod tests {
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
         let changes = json!({
             "limits": { "maxConcurrent": 2 },
-            "agents": { "openhands": { "image": "shell-agent" } },
+            "agents": { "openhands": { "image": "shell-agent", "prices": null } },
             "runner": null,
         });
         let settings = Settings { config: changes, ..Settings::new("a") };
-        let config = configuration(Path::new("/d"), &settings, address, address);
+        let listen = Listen { webhook: address, probes: address, gateway: address };
+        let config = configuration(Path::new("/d"), &settings, listen);
         assert_eq!(
             config["agents"]["openhands"],
             json!({ "engine": "sdk", "image": "shell-agent", "model": "openai/scripted" })
         );
         assert_eq!(config["limits"]["maxConcurrent"], 2);
+        assert_eq!(config["gateway"]["url"], "http://127.0.0.1:1");
         assert_eq!(config.get("runner"), None);
     }
 }

@@ -61,7 +61,7 @@ pub enum Step {
     Status(u16),
     /// Answers with an HTTP error that says this.
     Refuse(u16, String),
-    /// Does the next thing and tells these figures of it, or none at all.
+    /// Does the next thing and tells these figures of it, or none at all; the outermost counts.
     Metered(Option<Tokens>, Box<Step>),
     /// Begins with the next thing, and goes silent half way through.
     Stall(Box<Step>),
@@ -152,17 +152,16 @@ impl ScriptedModel {
         *self.state.behaviour.lock().unwrap_or_else(PoisonError::into_inner) = behaviour;
     }
 
-    /// What an agent profile of the operator's configuration says of it.
+    /// What an agent profile of the operator's configuration says of it: agents reach it through the gateway.
     pub fn profile(&self) -> Value {
-        json!({
-            "model": MODEL,
-            "baseURL": self.url,
-            "env": [
-                { "name": "LLM_INPUT_COST_PER_TOKEN", "value": INPUT_COST_PER_TOKEN },
-                { "name": "LLM_OUTPUT_COST_PER_TOKEN", "value": OUTPUT_COST_PER_TOKEN },
-            ],
-        })
+        json!({ "model": MODEL, "baseURL": self.url, "gateway": true, "prices": prices() })
     }
+}
+
+/// What it costs, as an agent profile says it.
+pub fn prices() -> Value {
+    let price = |cost| crate::model::per_million(cost).unwrap_or_default();
+    json!({ "input": price(INPUT_COST_PER_TOKEN), "output": price(OUTPUT_COST_PER_TOKEN) })
 }
 
 impl Drop for ScriptedModel {

@@ -1,10 +1,16 @@
 //! What the types of the file can't say: ranges, names, what excludes or needs each other. Everything that is wrong is
 //! told at once.
 
+mod pod;
+mod profile;
+
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 
 use punching_fist_api::{EnvVar, KeySelector, TaskSpec};
+use punching_fist_core::money::Money;
+use punching_fist_core::pod::is_reserved_variable;
 use punching_fist_core::profile::{AgentProfile, Settings};
 use punching_fist_core::prompt;
 use punching_fist_core::route::{self, Matcher, Route};
@@ -19,15 +25,14 @@ use super::{Config, Problem, Problems, forms, limits, locate};
 const MAX_PROMPT: usize = 32_768;
 /// Longest wait for a pod, in seconds: a day, as for the work itself.
 const MAX_POD_START: i64 = 86_400;
-/// Highest user that Linux and the API server know.
-const MAX_USER: i64 = 2_147_483_647;
-/// Environment variables that the operator itself sets for the agent.
-const RESERVED: [&str; 4] = ["HOME", "LLM_API_KEY", "LLM_BASE_URL", "LLM_MODEL"];
 
 /// The configuration that `file` stands for. `text` is what it was read from, `folder` is where relative paths start.
 pub fn check(file: File, text: &str, folder: &Path) -> Result<Config, Problems> {
     let mut check = Check { text, problems: Vec::new() };
-    let (webhook, probes) = check.listen(&file.listen);
+    let [webhook, probes, gateway] = check.listen(&file.listen);
+    let gateway_url = file.gateway.url.as_deref();
+    check.form(gateway_url.and_then(forms::gateway_url), "gateway.url");
+    let gateway_url = gateway_url.unwrap_or_default().trim_end_matches('/').to_owned();
     let prometheus = check.prometheus(&file.receivers.prometheus);
     let route = check.route(&file);
     check.agents(&file);
@@ -39,16 +44,17 @@ pub fn check(file: File, text: &str, folder: &Path) -> Result<Config, Problems> 
     Ok(Config {
         webhook,
         probes,
+        gateway,
         prometheus,
         route,
         settings: Settings {
-            profiles: file.agents.0,
+            profiles: profile::in_folder(file.agents.0, folder),
             runner_image: file.runner.image,
             max_concurrent: file.limits.max_concurrent,
             pod_start_timeout_seconds: file.limits.pod_start_timeout_seconds,
             alert_prompt,
-            gateway_url: String::new(),
-            allow_privileged_agents: false,
+            gateway_url,
+            allow_privileged_agents: file.allow_privileged_agents,
         },
     })
 }
@@ -77,16 +83,27 @@ impl Check<'_> {
         }
     }
 
-    fn listen(&mut self, listen: &file::Listen) -> (SocketAddr, SocketAddr) {
-        let webhook = self.address("listen.webhook", &listen.webhook);
-        let probes = self.address("listen.probes", &listen.probes);
-        let is_apart = webhook.port() != probes.port() || webhook.port() == 0;
-        self.require(
-            is_apart,
-            "listen.probes",
-            format!("port {} is listen.webhook's already", probes.port()),
-        );
-        (webhook, probes)
+    /// Whether the key stands in the file at all: a default is nobody's mistake.
+    fn is_written(&self, path: &str) -> bool {
+        locate::line_of(self.text, &locate::path(path)).is_some()
+    }
+
+    fn listen(&mut self, listen: &file::Listen) -> [SocketAddr; 3] {
+        let written = [
+            ("listen.webhook", &listen.webhook),
+            ("listen.probes", &listen.probes),
+            ("listen.gateway", &listen.gateway),
+        ];
+        let mut taken = BTreeMap::new();
+        written.map(|(path, written)| {
+            let address = self.address(path, written);
+            let port = address.port();
+            // Port 0 is any free one.
+            if let Some(other) = taken.insert(port, path).filter(|_| port != 0) {
+                self.refuse(path, format!("port {port} is {other}'s already"));
+            }
+            address
+        })
     }
 
     fn address(&mut self, path: &str, written: &str) -> SocketAddr {
@@ -141,39 +158,45 @@ impl Check<'_> {
         self.form(image, "defaultRoute.template.agent.image");
         let account = template.service_account_name.as_deref().and_then(forms::object_name);
         self.form(account, "defaultRoute.template.serviceAccountName");
+        let cluster = template.cluster.as_deref().and_then(forms::object_name);
+        self.form(cluster, "defaultRoute.template.cluster");
+        for (index, skill) in template.agent.skills.iter().enumerate() {
+            let path = format!("defaultRoute.template.agent.skills[{index}].configMap");
+            self.form(forms::object_name(&skill.config_map), &path);
+            let is_first = template.agent.skills[..index].iter().all(|other| other != skill);
+            self.require(is_first, &path, format!("`{}` is there twice", skill.config_map));
+        }
+        if let Some(budget) = &template.agent.max_cost_usd {
+            let is_nothing = Money::parse(budget) == Some(Money::ZERO);
+            self.require(!is_nothing, "defaultRoute.template.agent.maxCostUSD", "must be more than 0");
+        }
         if let Some(prompt) = &template.prompt {
             self.template("defaultRoute.template.prompt", prompt);
         }
-        let profile = &template.agent.profile;
-        let known = file.agents.0.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-        let message = format!("there is no profile `{profile}` under agents, which has: {known}");
-        self.require(file.agents.0.contains_key(profile), "defaultRoute.template.agent.profile", message);
+        self.route_profile(template, file);
+    }
+
+    fn route_profile(&mut self, template: &TaskSpec, file: &File) {
+        let name = &template.agent.profile;
+        let Some(profile) = file.agents.0.get(name) else {
+            let known = file.agents.0.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            let message = format!("there is no profile `{name}` under agents, which has: {known}");
+            return self.refuse("defaultRoute.template.agent.profile", message);
+        };
+        let model = profile.model_of(template);
+        let is_offered =
+            !profile.gateway || template.agent.model.is_none() || profile.prices_of(model).is_some();
+        let message = format!("`{model}` has no price: add it to agents.{name}.otherModels");
+        self.require(is_offered, "defaultRoute.template.agent.model", message);
     }
 
     fn agents(&mut self, file: &File) {
         self.require(!file.agents.0.is_empty(), "agents", "at least one profile is needed");
         for (name, profile) in &file.agents.0 {
-            self.agent(name, profile);
+            let path = &locate::below("agents", name);
+            self.form(forms::label(name), path);
+            self.profile(path, profile, file.allow_privileged_agents);
         }
-    }
-
-    fn agent(&mut self, name: &str, profile: &AgentProfile) {
-        let path = &format!("agents.{name}");
-        self.form(forms::label(name), path);
-        self.form(forms::word(&profile.image), &format!("{path}.image"));
-        self.form(forms::word(&profile.model), &format!("{path}.model"));
-        self.form(profile.base_url.as_deref().and_then(forms::base_url), &format!("{path}.baseURL"));
-        self.key(&format!("{path}.apiKey"), &profile.api_key);
-        self.form(forms::object_name(&profile.service_account_name), &format!("{path}.serviceAccountName"));
-        let message = "must be from 1 to 1000";
-        let fits = (1..=1000).contains(&profile.max_iterations);
-        self.require(fits, &format!("{path}.maxIterations"), message);
-        self.require(profile.max_concurrent > 0, &format!("{path}.maxConcurrent"), "must be at least 1");
-        let message = "must not be 0, as agents don't run as root, nor more than 2147483647";
-        self.require((1..=MAX_USER).contains(&profile.run_as_user), &format!("{path}.runAsUser"), message);
-        self.schema(&format!("{path}.resources"), &profile.resources);
-        self.schema(&format!("{path}.env"), &profile.env);
-        self.environment(path, &profile.env);
     }
 
     /// What the API server's schema for such a value says.
@@ -188,8 +211,11 @@ impl Check<'_> {
         for (index, variable) in env.iter().enumerate() {
             let path = format!("{path}.env[{index}]");
             let name = &variable.name;
-            let is_reserved = RESERVED.contains(&name.as_str()) || name.starts_with("PUNCHING_FIST_");
-            self.require(!is_reserved, &path, format!("`{name}` is set by the operator itself"));
+            self.require(
+                !is_reserved_variable(name),
+                &path,
+                format!("`{name}` is set by the operator itself"),
+            );
             let is_first = env[..index].iter().all(|other| other.name != *name);
             self.require(is_first, &path, format!("`{name}` is there twice"));
             let is_one = variable.value.is_none() || variable.value_from.is_none();

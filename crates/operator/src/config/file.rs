@@ -11,18 +11,25 @@ use serde::Deserialize;
 /// Model of the default profile, as LiteLLM names it.
 pub const DEFAULT_MODEL: &str = "anthropic/claude-sonnet-5-5";
 
+/// Port of the gateway, here and in the operator's Service.
+pub const GATEWAY_PORT: u16 = 8082;
+
 /// The whole file.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct File {
     /// Addresses that the operator listens on.
     pub listen: Listen,
+    /// The agents' door to the model.
+    pub gateway: Gateway,
     /// What sends alerts.
     pub receivers: Receivers,
     /// Which alerts become tasks, where, and how they run.
     pub default_route: DefaultRoute,
     /// Agent profiles by name.
     pub agents: Agents,
+    /// Whether a profile may ask for privileged pods.
+    pub allow_privileged_agents: bool,
     /// How much at once, and how long.
     pub limits: Limits,
     /// The program around the agent.
@@ -39,12 +46,23 @@ pub struct Listen {
     pub webhook: String,
     /// `/livez`, `/readyz`, `/startupz` and `/metrics`.
     pub probes: String,
+    /// Where agents reach the model.
+    pub gateway: String,
 }
 
 impl Default for Listen {
     fn default() -> Self {
-        Self { webhook: "0.0.0.0:8080".to_owned(), probes: "0.0.0.0:8081".to_owned() }
+        let any = |port: u16| format!("0.0.0.0:{port}");
+        Self { webhook: any(8080), probes: any(8081), gateway: any(GATEWAY_PORT) }
     }
+}
+
+/// The agents' door to the model.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Gateway {
+    /// Where agents find it; the operator's Service in its own namespace if nothing is said.
+    pub url: Option<String>,
 }
 
 /// What sends alerts.
@@ -135,10 +153,14 @@ pub struct Agents(pub BTreeMap<String, AgentProfile>);
 
 impl Default for Agents {
     fn default() -> Self {
-        let written =
-            serde_json::json!({"image": default_image("punching-fist-agent"), "model": DEFAULT_MODEL});
-        let profile =
-            serde_json::from_value(written).expect("image and model are all that a profile must have");
+        let written = serde_json::json!({
+            "image": default_image("punching-fist-agent"),
+            "model": DEFAULT_MODEL,
+            "gateway": true,
+            "prices": { "input": "3", "output": "15", "cacheRead": "0.30", "cacheWrite": "3.75" },
+        });
+        let profile = serde_json::from_value(written)
+            .expect("image, model and prices are all that a profile must have");
         Self(BTreeMap::from([(names::DEFAULT_PROFILE.to_owned(), profile)]))
     }
 }

@@ -39,14 +39,88 @@ pub fn word(text: &str) -> Option<String> {
 
 /// What is wrong with the address of a model.
 pub fn base_url(url: &str) -> Option<String> {
-    let uri = url.parse::<Uri>().ok();
-    let fits = uri.is_some_and(|uri| {
-        let is_web = [Some(&Scheme::HTTP), Some(&Scheme::HTTPS)].contains(&uri.scheme());
-        is_web && uri.host().is_some_and(|host| !host.is_empty()) && uri.query().is_none()
-    });
-    (!fits).then(|| {
+    (!is_web_address(url, |_| true)).then(|| {
         format!("`{url}` must start with https:// or http:// and a host, as in http://model:8000/v1")
     })
+}
+
+/// What is wrong with the address of the gateway: agents put the path behind it.
+pub fn gateway_url(url: &str) -> Option<String> {
+    (!is_web_address(url, |path| path == "/")).then(|| {
+        format!(
+            "`{url}` must be https:// or http://, a host and a port and no path, as in \
+             http://punching-fist.punching-fist.svc:8082"
+        )
+    })
+}
+
+fn is_web_address(url: &str, path: impl Fn(&str) -> bool) -> bool {
+    let uri = url.parse::<Uri>().ok();
+    uri.is_some_and(|uri| {
+        let is_web = [Some(&Scheme::HTTP), Some(&Scheme::HTTPS)].contains(&uri.scheme());
+        let has_host = uri.host().is_some_and(|host| !host.is_empty());
+        is_web && has_host && uri.query().is_none() && path(uri.path())
+    })
+}
+
+/// What is wrong with a model that is reached through the gateway: it speaks two protocols.
+pub fn gateway_model(model: &str) -> Option<String> {
+    let served = ["openai/", "anthropic/"].iter().filter_map(|protocol| model.strip_prefix(protocol));
+    let fits = served.clone().any(|name| !name.is_empty());
+    (!fits).then(|| {
+        format!(
+            "`{model}` must begin with openai/ or anthropic/, the protocols that the gateway passes on; for others set \
+             gateway: false"
+        )
+    })
+}
+
+/// What is wrong with an amount of money, as the API has it.
+pub fn amount(text: &str) -> Option<String> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = |part: &str, most: usize| {
+        (1..=most).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    (!(digits(whole, 9) && digits(fraction, 6)))
+        .then(|| format!("`{text}` is no amount of US dollars; write a decimal, as in \"2.50\""))
+}
+
+/// What is wrong with the name of a variable of the operator's own environment.
+pub fn variable(name: &str) -> Option<String> {
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    let fits = name.bytes().all(is_word) && name.bytes().next().is_some_and(|byte| !byte.is_ascii_digit());
+    (!fits).then(|| format!("`{name}` must be the name of a variable, as in OPENHANDS_API_KEY"))
+}
+
+/// What is wrong with the key of a label, an annotation or a taint: `name` or `prefix/name`.
+pub fn qualified_name(key: &str) -> Option<String> {
+    let (prefix, name) = key.split_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));
+    let fits = prefix.is_none_or(|prefix| object_name(prefix).is_none()) && is_word_of_label(name);
+    (!fits).then(|| {
+        format!(
+            "`{key}` must be at most 63 letters, digits, dashes, underscores and dots, with a letter or digit at both \
+             ends, and perhaps a domain and a slash before them"
+        )
+    })
+}
+
+/// What is wrong with the value of a label.
+pub fn label_value(value: &str) -> Option<String> {
+    (!(value.is_empty() || is_word_of_label(value))).then(|| {
+        format!(
+            "`{value}` must be at most 63 letters, digits, dashes, underscores and dots, with a letter or digit at both \
+             ends"
+        )
+    })
+}
+
+fn is_word_of_label(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let is_allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._".contains(byte);
+    let ends = [bytes.first(), bytes.last()];
+    bytes.len() <= 63
+        && bytes.iter().all(is_allowed)
+        && ends.iter().all(|end| end.is_some_and(u8::is_ascii_alphanumeric))
 }
 
 fn is_dns_label(name: &str) -> bool {
@@ -100,6 +174,80 @@ mod tests {
             ("http://model?key=1", false),
         ] {
             assert_eq!(base_url(url).is_none(), fits, "{url}");
+        }
+    }
+
+    #[test]
+    fn the_gateway_has_an_address_without_a_path() {
+        for (url, fits) in [
+            ("http://punching-fist.ops.svc:8082", true),
+            ("https://gateway.example", true),
+            ("http://gateway:8082/", true),
+            ("http://gateway:8082/v1", false),
+            ("http://gateway:8082?a=b", false),
+            ("gateway:8082", false),
+            ("http://", false),
+        ] {
+            assert_eq!(gateway_url(url).is_none(), fits, "{url}");
+        }
+    }
+
+    #[test]
+    fn the_gateway_speaks_two_protocols() {
+        for (model, fits) in [
+            ("openai/gpt", true),
+            ("anthropic/claude", true),
+            ("openai/org/model", true),
+            ("openai/", false),
+            ("gemini/pro", false),
+            ("gpt", false),
+        ] {
+            assert_eq!(gateway_model(model).is_none(), fits, "{model}");
+        }
+    }
+
+    #[test]
+    fn money_is_a_decimal() {
+        for (text, fits) in [
+            ("2.50", true),
+            ("3", true),
+            ("0", true),
+            ("0.000001", true),
+            ("", false),
+            ("2.", false),
+            (".5", false),
+            ("-1", false),
+            ("1e3", false),
+            ("2,50", false),
+            ("0.0000001", false),
+            ("1234567890", false),
+        ] {
+            assert_eq!(amount(text).is_none(), fits, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn labels_are_what_the_api_server_takes() {
+        let long = "a".repeat(64);
+        for (text, is_name, is_value) in [
+            ("team", true, true),
+            ("example.com/Team_1", true, false),
+            ("a.b", true, true),
+            ("", false, true),
+            ("/a", false, false),
+            ("a/", false, false),
+            ("A.com/b", false, false),
+            ("a/b/c", false, false),
+            ("-a", false, false),
+            ("a-", false, false),
+            ("a b", false, false),
+            (long.as_str(), false, false),
+        ] {
+            assert_eq!(qualified_name(text).is_none(), is_name, "{text:?} as a key");
+            assert_eq!(label_value(text).is_none(), is_value, "{text:?} as a value");
+        }
+        for (name, fits) in [("A_1", true), ("_", true), ("1A", false), ("A-B", false), ("", false)] {
+            assert_eq!(variable(name).is_none(), fits, "{name:?}");
         }
     }
 }

@@ -14,19 +14,48 @@ pub enum Step {
     Item(usize),
 }
 
+/// Characters that a key can't have without quotes, as messages and [`path`] write it.
+const QUOTED: [char; 4] = ['.', '[', ']', '"'];
+
 impl fmt::Display for Step {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Key(key) if key.is_empty() || key.contains(QUOTED) => write!(formatter, "[\"{key}\"]"),
             Self::Key(key) => write!(formatter, ".{key}"),
             Self::Item(index) => write!(formatter, "[{index}]"),
         }
     }
 }
 
-/// Steps from a path as messages write it: `a.b[0].c`, with keys that hold neither dots nor brackets.
+/// The way to a key of what stands at `path`.
+pub fn below(path: &str, key: &str) -> String {
+    format!("{path}{}", Step::Key(key.to_owned()))
+}
+
+/// Steps from a path as messages write it: `a.b[0].c`, `a["b.c/d"]`.
 pub fn path(written: &str) -> Vec<Step> {
-    let parts = written.split(['.', '[', ']']).filter(|part| !part.is_empty());
-    parts.map(|part| part.parse().map_or_else(|_| Step::Key(part.to_owned()), Step::Item)).collect()
+    let (mut steps, mut rest) = (Vec::new(), written);
+    while !rest.is_empty() {
+        let (step, after) = first(rest);
+        steps.push(step);
+        rest = after;
+    }
+    steps
+}
+
+/// The first step of a path, and what comes after it.
+fn first(path: &str) -> (Step, &str) {
+    if let Some((key, rest)) = path.strip_prefix("[\"").and_then(|path| path.split_once("\"]")) {
+        return (Step::Key(key.to_owned()), rest);
+    }
+    let item = path.strip_prefix('[').and_then(|path| path.split_once(']'));
+    if let Some((Ok(index), rest)) = item.map(|(index, rest)| (index.parse(), rest)) {
+        return (Step::Item(index), rest);
+    }
+    let key = path.strip_prefix('.').unwrap_or(path);
+    let end = key.char_indices().skip(1).find(|(_, end)| ['.', '['].contains(end));
+    let (key, rest) = key.split_at(end.map_or(key.len(), |(index, _)| index));
+    (Step::Key(key.to_owned()), rest)
 }
 
 /// The line, counted from one, on which the last step of `path` begins; none if the document doesn't have it.
@@ -121,7 +150,7 @@ mod tests {
 
     #[test]
     fn finds_the_line_of_every_place() {
-        let text = "# a comment\na: 1\nb:\n  c: x\n  d:\n    - e: 1\n      f: 2\n    - g\nh: {i: {j: 1}}\n";
+        let text = "# a comment\na: 1\nb:\n  c: x\n  d:\n    - e: 1\n      f: 2\n    - g\nh: {i: {j: 1}}\nk:\n  l.m/n: 1\n  \"5\": 2\n";
         let cases = [
             ("a", Some(2)),
             ("b", Some(3)),
@@ -131,6 +160,8 @@ mod tests {
             ("b.d[0].f", Some(7)),
             ("b.d[1]", Some(8)),
             ("h.i.j", Some(9)),
+            (r#"k["l.m/n"]"#, Some(11)),
+            ("k.5", Some(12)),
             ("b.d[2]", None),
             ("x", None),
             ("b.x", None),
@@ -138,5 +169,15 @@ mod tests {
         for (written, line) in cases {
             assert_eq!(line_of(text, &path(written)), line, "{written}");
         }
+    }
+
+    #[test]
+    fn a_path_is_read_as_it_is_written() {
+        for written in ["a.b[0].c", r#"a["b.c/d"].e"#, r#"a[1]["b.c"]"#, "a.5"] {
+            let told: String = path(written).iter().map(ToString::to_string).collect();
+            assert_eq!(told.trim_start_matches('.'), written);
+        }
+        assert_eq!(below("agents", "a.b"), r#"agents["a.b"]"#);
+        assert_eq!(path("["), [Step::Key("[".to_owned())]);
     }
 }

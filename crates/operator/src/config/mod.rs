@@ -12,6 +12,7 @@ mod tests;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use punching_fist_api::names;
 use punching_fist_core::profile::Settings;
 use punching_fist_core::route::Route;
 use punching_fist_webhook::Authentication;
@@ -23,12 +24,26 @@ pub struct Config {
     pub webhook: SocketAddr,
     /// Where probes and metrics are served.
     pub probes: SocketAddr,
+    /// Where agents reach the model.
+    pub gateway: SocketAddr,
     /// How Alertmanager has to authenticate; none if its receiver is off.
     pub prometheus: Option<Authentication>,
     /// Which alerts become tasks, where, and how they run.
     pub route: Route,
     /// Profiles, limits, images, prompts: what decisions about runs look at.
     pub settings: Settings,
+}
+
+impl Config {
+    /// The same for an operator in this namespace: what the file doesn't say of where the gateway is.
+    #[must_use]
+    pub fn in_namespace(mut self, namespace: &str) -> Self {
+        if self.settings.gateway_url.is_empty() {
+            let port = file::GATEWAY_PORT;
+            self.settings.gateway_url = format!("http://{}.{namespace}.svc:{port}", names::APP);
+        }
+        self
+    }
 }
 
 /// One thing that is wrong with a configuration.

@@ -1,6 +1,11 @@
 //! Configurations, good and bad, with what is said about the bad ones.
 
+mod agents;
+
+use std::collections::BTreeMap;
 use std::path::Path;
+
+use punching_fist_core::profile::ModelKey;
 
 use super::*;
 
@@ -22,13 +27,30 @@ fn everything_has_a_default_but_who_may_send_alerts() {
     let config = config("receivers: {prometheus: {http_config: {bearer_token_file: /token}}}").unwrap();
     assert_eq!(config.webhook.to_string(), "0.0.0.0:8080");
     assert_eq!(config.probes.to_string(), "0.0.0.0:8081");
+    assert_eq!(config.gateway.to_string(), "0.0.0.0:8082");
     assert_eq!(format!("{:?}", config.prometheus), r#"Some(BearerTokenFile("/token"))"#);
     assert_eq!(config.route.namespace(), "punching-fist-agents");
     assert!(config.route.spec().matchers[0].contains("Watchdog|InfoInhibitor"));
     assert_eq!(config.settings.max_concurrent, 10);
     assert_eq!(config.settings.pod_start_timeout_seconds, 600);
-    assert_eq!(config.settings.profile("openhands").unwrap().model, "anthropic/claude-sonnet-5-5");
     assert!(config.settings.alert_prompt.contains("on call for this Kubernetes cluster"));
+    assert!(!config.settings.allow_privileged_agents);
+    let config = config.in_namespace("ops");
+    assert_eq!(config.settings.gateway_url, "http://punching-fist.ops.svc:8082");
+}
+
+#[test]
+fn the_default_profile_has_limits_and_no_key_to_leak() {
+    let config = config("receivers: {prometheus: {enabled: false}}").unwrap();
+    let profile = config.settings.profile("openhands").unwrap();
+    assert_eq!(profile.model, "anthropic/claude-sonnet-5-5");
+    assert!(profile.gateway && profile.redact);
+    assert_eq!(profile.key, ModelKey::Env("OPENHANDS_API_KEY".to_owned()));
+    let prices = profile.prices_of(&profile.model).unwrap();
+    assert_eq!((prices.input.as_str(), prices.output.as_str()), ("3", "15"));
+    assert_eq!((prices.cache_read.as_deref(), prices.cache_write.as_deref()), (Some("0.30"), Some("3.75")));
+    let limits = (profile.max_iterations, profile.max_cost_usd.as_str(), profile.timeout_seconds);
+    assert_eq!(limits, (100, "2.50", 1800));
 }
 
 #[test]
@@ -43,7 +65,15 @@ fn every_key_is_read() {
     assert_eq!(config.route.spec().template.max_retries, 1);
     let profile = config.settings.profile("small").unwrap();
     assert_eq!(profile.base_url.as_deref(), Some("http://model:8000/v1"));
-    assert_eq!((profile.api_key.name.as_str(), profile.max_concurrent), ("keys", 2));
+    assert_eq!((profile.key.clone(), profile.max_concurrent), (ModelKey::Env("SMALL_API_KEY".to_owned()), 2));
+    assert_eq!((profile.volumes[0].name.as_str(), profile.tolerations.len()), ("cache", 1));
+    assert_eq!(profile.pod_labels, BTreeMap::from([("team".to_owned(), "ops".to_owned())]));
+    assert_eq!(config.settings.profile("signed").unwrap().api_key.name, "keys");
+    assert_eq!(config.settings.profile("script").unwrap().command, ["/usr/local/bin/diagnose", "--json"]);
+    assert!(config.settings.allow_privileged_agents);
+    assert_eq!(config.gateway.to_string(), "127.0.0.1:9082");
+    let config = config.in_namespace("ops");
+    assert_eq!(config.settings.gateway_url, "https://models.example:9082");
     assert_eq!(config.settings.runner_image, "registry.example/runner:1");
     assert_eq!(config.settings.alert_prompt, "{{ alert.labels.alertname }}");
     assert_eq!((config.settings.max_concurrent, config.settings.pod_start_timeout_seconds), (3, 60));
@@ -153,11 +183,15 @@ fn what_cannot_work_is_refused_with_what_would() {
             "listen: {webhook: '0.0.0.0:8081'}",
             "config.yaml:1: listen.probes: port 8081 is listen.webhook's already",
         ),
+        (
+            "listen: {gateway: '127.0.0.1:8080'}",
+            "config.yaml:1: listen.gateway: port 8080 is listen.webhook's already",
+        ),
         ("runner: {image: ''}", "config.yaml:1: runner.image: must not be empty"),
         ("agents: {}", "config.yaml:1: agents: at least one profile is needed"),
         (
             "agents: {A.b: {image: i, model: m}}",
-            "agents.A.b: `A.b` must be lower case letters, digits and dashes",
+            "agents[\"A.b\"]: `A.b` must be lower case letters, digits and dashes",
         ),
         ("agents: {openhands: {image: '', model: m}}", "agents.openhands.image: must not be empty"),
         ("agents: {openhands: {image: i, model: ''}}", "agents.openhands.model: must not be empty"),
@@ -222,6 +256,10 @@ fn what_cannot_work_is_refused_with_what_would() {
 fn what_would_fail_every_job_is_refused() {
     assert_refusals(&[
         (
+            "gateway: {url: 'http://gateway:8082/v1'}",
+            "config.yaml:1: gateway.url: `http://gateway:8082/v1` must be https:// or http://, a host and a port and no path",
+        ),
+        (
             "limits: {podStartTimeoutSeconds: 86401}",
             "limits.podStartTimeoutSeconds: is 86401, must be from 1 to 86400",
         ),
@@ -259,11 +297,11 @@ fn what_would_fail_every_job_is_refused() {
             "agents.openhands.env[0].valueFrom.secretKeyRef.name: `B` must be the name",
         ),
         (
-            "agents: {openhands: {image: i, model: m, apiKey: {name: Keys, key: k}}}",
+            "agents: {openhands: {image: i, model: m, gateway: false, apiKey: {name: Keys, key: k}}}",
             "agents.openhands.apiKey.name: `Keys` must be the name",
         ),
         (
-            "agents: {openhands: {image: i, model: m, apiKey: {name: keys, key: ''}}}",
+            "agents: {openhands: {image: i, model: m, gateway: false, apiKey: {name: keys, key: ''}}}",
             "agents.openhands.apiKey.key: `` must be letters",
         ),
         (
@@ -293,7 +331,7 @@ fn a_quantity_may_be_a_number_and_must_be_one() {
     let with = |cpu: &str| {
         config(&format!(
             "receivers: {{prometheus: {{enabled: false}}}}\nagents:\n  openhands:\n    image: i\n    model: m\n    \
-             resources:\n      requests:\n        cpu: {cpu}\n"
+             gateway: false\n    resources:\n      requests:\n        cpu: {cpu}\n"
         ))
     };
     for cpu in ["0.5", "1", "500m", "'2'"] {
@@ -303,7 +341,7 @@ fn a_quantity_may_be_a_number_and_must_be_one() {
         let message = with(cpu).unwrap_err();
         let (place, example) =
             ("agents.openhands.resources.requests.cpu: ", "as in 2, 0.5, 500m, 512Mi or 1Gi");
-        assert!(message.starts_with("config.yaml:8: ") && message.contains(place), "{cpu}: {message}");
+        assert!(message.starts_with("config.yaml:9: ") && message.contains(place), "{cpu}: {message}");
         assert!(message.contains("is no quantity") && message.ends_with(example), "{cpu}: {message}");
     }
 }

@@ -23,7 +23,7 @@ pub struct Builder {
     existing: bool,
     operator: bool,
     agent: bool,
-    model_key: String,
+    model_key: Option<String>,
     crash_backoff: Duration,
     images: images::Table,
 }
@@ -35,7 +35,7 @@ impl Default for Builder {
             existing: false,
             operator: true,
             agent: false,
-            model_key: "scripted".to_owned(),
+            model_key: None,
             crash_backoff: CRASH_BACKOFF,
             images: images::Table::new(),
         }
@@ -71,10 +71,11 @@ impl Builder {
         self
     }
 
-    /// The model's key, for the Secret of the prepared namespaces.
+    /// The model's key, for a Secret in the prepared namespaces: agents that don't reach the model through the gateway need
+    /// one.
     #[must_use]
-    pub fn model_key(mut self, key: impl Into<String>) -> Self {
-        self.model_key = key.into();
+    pub fn model_key(mut self, key: Option<&str>) -> Self {
+        self.model_key = key.map(str::to_owned);
         self
     }
 

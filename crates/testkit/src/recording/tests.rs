@@ -207,5 +207,5 @@ async fn with_definitions_a_schema_counts() {
     let made = raw.create(&PostParams::default(), &object(good)).await.unwrap();
     assert_eq!(made.data["spec"]["unknown"], Value::Null, "pruned");
     assert_eq!(made.data["spec"]["notification"]["alerts"][0], json!({ "status": "firing" }));
-    assert_eq!(made.data["spec"]["timeoutSeconds"], 1800, "filled in");
+    assert_eq!(made.data["spec"]["maxRetries"], 3, "filled in");
 }

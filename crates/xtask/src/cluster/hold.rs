@@ -69,11 +69,12 @@ impl Held {
             return Ok(Self { ground, model: None, operator: None, alertmanager: None });
         }
         let model = Model::from_environment_or_scripted().await?;
-        let ground = builder.model_key(model.key()).start().await?;
+        let ground = builder.model_key(model.key_of_agents()).start().await?;
         let config = model.configuration();
         let settings = operator::Settings {
             webhook: arguments.webhook(),
             config,
+            model_key: Some(model.key().to_owned()),
             ..operator::Settings::new("operator")
         };
         let operator = ground.operator(settings).await?;

@@ -32,15 +32,18 @@ impl Stage {
     ) -> Result<(), Box<dyn Error>> {
         let image = workload::image(&directory.join("workload"))?;
         let builder = Ground::builder().directory(directory).existing(existing).agent(true);
-        let builder = builder.model_key(model.key()).image(workload::IMAGE, image);
+        let builder = builder.model_key(model.key_of_agents()).image(workload::IMAGE, image);
         let ground = self.ground.insert(builder.start().await?);
         if ground.node_name().is_none() {
             return Err("the cluster of $KUBECONFIG is not on loopback, or has nodes of its own, which know \
                         nothing of the demo's images: use one without nodes, or leave --use-existing-cluster out"
                 .into());
         }
-        let settings =
-            operator::Settings { config: model.configuration(), ..operator::Settings::new("operator") };
+        let settings = operator::Settings {
+            config: model.configuration(),
+            model_key: Some(model.key().to_owned()),
+            ..operator::Settings::new("operator")
+        };
         self.operator = Some(ground.operator(settings).await?);
         Ok(())
     }

@@ -1,0 +1,313 @@
+//! Agent profiles, good and bad: engine, model, prices, key, limits, and what the pod gets.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::core::v1::PodSpec;
+use punching_fist_api::MaintenanceTask;
+use punching_fist_core::pod;
+use punching_fist_core::profile::ModelKey;
+use serde_json::json;
+
+use super::{assert_refusals, config};
+
+/// A profile without the gateway, with this in it.
+fn direct(more: &str) -> String {
+    format!("agents: {{openhands: {{image: i, model: m, gateway: false, {more}}}}}")
+}
+
+/// A profile with the gateway, with this in it.
+fn metered(more: &str) -> String {
+    format!(
+        "agents: {{openhands: {{image: i, model: openai/m, gateway: true, prices: {{input: '1', output: '2'}}, {more}}}}}"
+    )
+}
+
+fn assert_refused(profile: impl Fn(&str) -> String, cases: &[(&str, &str)]) {
+    for (more, expected) in cases {
+        let expected = format!("config.yaml:1: agents.openhands.{expected}");
+        assert_refusals(&[(profile(more).as_str(), expected.as_str())]);
+    }
+}
+
+fn assert_taken(text: &str) {
+    let message = config(&format!("{text}\nreceivers: {{prometheus: {{enabled: false}}}}")).err();
+    assert_eq!(message, None, "{text}");
+}
+
+#[test]
+fn an_engine_has_what_it_needs_and_nothing_more() {
+    assert_refused(
+        direct,
+        &[
+            ("engine: command", "command: must be set for the engine `command`"),
+            ("engine: command, command: ['']", "command: must be set for the engine `command`"),
+            ("command: [sh]", "command: is for the engine `command` alone; `sdk` knows what it starts"),
+            ("engine: cli, runtime: cli", "runtime: is for the engine `main` alone; `cli` has no sandboxes"),
+            ("engine: main, runtime: docker", "runtime: `docker` takes privileged pods: whoever"),
+            (
+                "imagePullPolicy: Sometimes",
+                "imagePullPolicy: unknown variant `Sometimes`, expected one of `Always`",
+            ),
+            ("imagePullSecrets: [a, B]", "imagePullSecrets[1]: `B` must be the name"),
+        ],
+    );
+    assert_taken(&direct("engine: main, runtime: cli"));
+    assert_taken(&format!("allowPrivilegedAgents: true\n{}", direct("engine: main, runtime: docker")));
+}
+
+#[test]
+fn the_gateway_needs_a_protocol_and_prices() {
+    let bare = |more: &str| format!("agents: {{openhands: {{image: i, gateway: true, {more}}}}}");
+    assert_refused(
+        bare,
+        &[
+            ("model: openai/m", "prices: must be set with the gateway, as no budget can be kept without"),
+            (
+                "model: gemini/m, prices: {input: '1', output: '1'}",
+                "model: `gemini/m` must begin with openai/ or anthropic/",
+            ),
+        ],
+    );
+    assert_refused(
+        metered,
+        &[
+            (
+                "otherModels: {b/m: {input: '1', output: '1'}}",
+                "otherModels.b/m: `b/m` must begin with openai/ or",
+            ),
+            (
+                "otherModels: {openai/gpt-4.1: {input: x, output: '1'}}",
+                "otherModels[\"openai/gpt-4.1\"].input: `x` is no amount",
+            ),
+            ("otherModels: {openai/a: {output: '1'}}", "otherModels.openai/a: missing field `input`"),
+            (
+                "env: [{name: LLM_INPUT_COST_PER_TOKEN, value: '1'}]",
+                "env[0]: `LLM_INPUT_COST_PER_TOKEN` is made from",
+            ),
+        ],
+    );
+    assert_taken(&direct("otherModels: {b/m: {input: '1', output: '1'}}"));
+}
+
+#[test]
+fn money_is_a_decimal() {
+    let priced =
+        |prices: &str| format!("agents: {{openhands: {{image: i, model: m, gateway: false, {prices}}}}}");
+    let wrong = "is no amount of US dollars; write a decimal";
+    let cases = [
+        ("maxCostUSD: '2,50'", format!("maxCostUSD: `2,50` {wrong}")),
+        ("maxCostUSD: -1", format!("maxCostUSD: `-1` {wrong}")),
+        ("maxCostUSD: '0.00'", "maxCostUSD: must be more than 0".to_owned()),
+        ("prices: {input: '3', output: free}", format!("prices.output: `free` {wrong}")),
+        ("prices: {input: '3', output: '1', cacheRead: '-1'}", format!("prices.cacheRead: `-1` {wrong}")),
+        ("prices: {input: '3', output: '1', cacheWrite: 1e3}", format!("prices.cacheWrite: `1e3` {wrong}")),
+        (
+            "prices: {input: '3', output: '1', maxOutputTokens: 0}",
+            "prices.maxOutputTokens: must be at".to_owned(),
+        ),
+        (
+            "prices: {input: '3', output: '1', cached: '1'}",
+            "prices: unknown field `cached`, expected".to_owned(),
+        ),
+    ];
+    for (more, expected) in &cases {
+        assert_refused(priced, &[(more, expected)]);
+    }
+    // Quotes or not: it is read as it is written, and never as a float.
+    assert_taken(&metered("maxCostUSD: 2.50"));
+    assert_taken(&metered("maxCostUSD: '0.000001'"));
+    assert_taken(&priced("prices: {input: 0, output: '0'}"));
+    assert_refusals(&[
+        (
+            "defaultRoute: {template: {agent: {maxCostUSD: '1,5'}}}",
+            "defaultRoute.template.agent.maxCostUSD: `1,5` does not match",
+        ),
+        ("defaultRoute: {template: {agent: {maxCostUSD: '0'}}}", "agent.maxCostUSD: must be more than 0"),
+    ]);
+}
+
+#[test]
+fn a_key_is_with_the_operator_or_with_the_agent() {
+    assert_refused(
+        metered,
+        &[
+            ("apiKey: {name: a, key: b}", "apiKey: is what an agent gets without the gateway"),
+            ("key: {env: A-B}", "key.env: `A-B` must be the name of a variable"),
+            ("key: {file: ''}", "key.file: must not be empty"),
+            ("key: {secret: a}", "key: unknown field `secret`, expected `env` or `file`"),
+        ],
+    );
+    for key in ["{env: A, file: b}", "{}"] {
+        let text = metered(&format!("key: {key}"));
+        let expected = "config.yaml:1: agents.openhands: key: set env or file, and not both";
+        assert_refusals(&[(text.as_str(), expected)]);
+    }
+    assert_refused(direct, &[("key: {env: A}", "key: is what the gateway reads, and this profile says")]);
+    let open = "\nreceivers: {prometheus: {enabled: false}}";
+    let config = config(&(metered("key: {file: key}") + open)).unwrap();
+    assert_eq!(config.settings.profile("openhands").unwrap().key, ModelKey::File("./key".into()));
+}
+
+#[test]
+fn nothing_is_without_a_limit() {
+    assert_refused(
+        direct,
+        &[
+            ("timeoutSeconds: 0", "timeoutSeconds: is 0, must be from 1 to 86400"),
+            ("timeoutSeconds: 86401", "timeoutSeconds: is 86401, must be from 1 to 86400"),
+            ("maxIterations: 1001", "maxIterations: must be from 1 to 1000"),
+        ],
+    );
+}
+
+#[test]
+fn a_pod_is_asked_for_nothing_that_is_refused_later() {
+    assert_refused(
+        direct,
+        &[
+            ("remediateServiceAccountName: A", "remediateServiceAccountName: `A` must be the name"),
+            ("runtimeClassName: A", "runtimeClassName: `A` must be the name"),
+            ("priorityClassName: ''", "priorityClassName: `` must be the name"),
+            ("nodeSelector: {a: 'b c'}", "nodeSelector.a: `b c` must be at most 63 letters"),
+            ("podLabels: {a b: c}", "podLabels.a b: `a b` must be at most 63"),
+            ("podLabels: {task.id: c}", "podLabels[\"task.id\"]: `task.id` is set by the operator itself"),
+            (
+                "podLabels: {punching-fist.io/x: c}",
+                "podLabels[\"punching-fist.io/x\"]: `punching-fist.io/x` is set",
+            ),
+            (
+                "podLabels: {app.kubernetes.io/name: c}",
+                "podLabels[\"app.kubernetes.io/name\"]: `app.kubernetes.io/name` is",
+            ),
+            (
+                "podAnnotations: {punching-fist.io/prompt: c}",
+                "podAnnotations[\"punching-fist.io/prompt\"]: `punching",
+            ),
+        ],
+    );
+    assert_taken(&direct(
+        "podLabels: {app.kubernetes.io/part-of: shop}, podAnnotations: {a/b: 'any text, {}'}",
+    ));
+    assert_taken(&direct("nodeSelector: {kubernetes.io/arch: amd64}"));
+}
+
+#[test]
+fn a_toleration_is_one() {
+    assert_refused(
+        direct,
+        &[
+            ("tolerations: [{value: a}]", "tolerations[0]: needs a key, or operator: Exists"),
+            ("tolerations: [{key: a, operator: Exists, value: b}]", "tolerations[0]: can't have a value"),
+            (
+                "tolerations: [{key: a, operator: Is}]",
+                "tolerations[0]: operator `Is` must be Equal or Exists",
+            ),
+            ("tolerations: [{key: a, effect: Never}]", "tolerations[0]: effect `Never` must be NoSchedule"),
+            (
+                "tolerations: [{key: a, tolerationSeconds: 1}]",
+                "tolerations[0]: can have tolerationSeconds with",
+            ),
+            ("tolerations: [{key: 'a b'}]", "tolerations[0]: `a b` must be at most 63"),
+            ("tolerations: [{key: a, efect: NoExecute}]", "tolerations[0].efect: unknown key"),
+        ],
+    );
+    assert_taken(&direct(
+        "tolerations: [{operator: Exists}, {key: a, value: b, effect: NoExecute, tolerationSeconds: 5}]",
+    ));
+}
+
+#[test]
+fn volumes_leave_the_operators_own_alone() {
+    assert_refused(
+        direct,
+        &[
+            (
+                "volumes: [{name: home, emptyDir: {}}]",
+                "volumes[0].name: `home` is a volume of the operator's own",
+            ),
+            ("volumes: [{name: A, emptyDir: {}}]", "volumes[0].name: `A` must be lower case"),
+            (
+                "volumes: [{name: a, emptyDir: {}}, {name: a, emptyDir: {}}]",
+                "volumes[1].name: `a` is there twice",
+            ),
+            ("volumes: [{name: a}]", "volumes[0]: say what it is made of"),
+            (
+                "volumes: [{name: a, emptyDir: {}, secret: {}}]",
+                "volumes[0]: can be one thing only: emptyDir or secret",
+            ),
+            (
+                "volumes: [{name: a, hostPath: {path: /}}]",
+                "volumes[0].hostPath: the restricted Pod Security profile",
+            ),
+            ("volumes: [{name: a, emptydir: {}}]", "volumes[0].emptydir: unknown key"),
+            ("volumeMounts: [{name: a, mountPath: /a}]", "volumeMounts[0].name: there is no volume `a`"),
+            (
+                "volumeMounts: [{name: home, mountPath: /a}]",
+                "volumeMounts[0].name: there is no volume `home`",
+            ),
+        ],
+    );
+    let at = |path: &str| {
+        direct(&format!(
+            "volumes: [{{name: a, emptyDir: {{}}}}], volumeMounts: [{{name: a, mountPath: {path}}}]"
+        ))
+    };
+    for path in
+        ["/", "/punching-fist", "/punching-fist-token/x", "/workspace", "/workspace/", "/home/agent", "/tmp"]
+    {
+        let expected = format!("agents.openhands.volumeMounts[0].mountPath: `{path}` is the operator's own");
+        assert_refusals(&[(at(path).as_str(), expected.as_str())]);
+    }
+    for path in ["data", "'/a:b'"] {
+        assert_refusals(&[(at(path).as_str(), "volumeMounts[0].mountPath: must begin with a slash")]);
+    }
+    for path in ["/data", "/workspace/cache", "/home", "/tmp/x"] {
+        assert_taken(&at(path));
+    }
+    let host = direct("volumes: [{name: a, hostPath: {path: /}}]");
+    assert_taken(&format!("allowPrivilegedAgents: true\n{host}"));
+}
+
+/// The pod of a task that has everything, in each way to reach the model.
+fn pods() -> Vec<PodSpec> {
+    let text = include_str!("../../../testdata/every-key.yaml");
+    let config = config(text).unwrap().in_namespace("ops");
+    let of = |profile: &str| {
+        let task: MaintenanceTask = serde_json::from_value(json!({
+            "apiVersion": "punching-fist.io/v1alpha1", "kind": "MaintenanceTask",
+            "metadata": { "name": "a", "namespace": "b", "uid": "c" },
+            "spec": { "prompt": "p", "cluster": "staging", "agent": { "profile": profile, "skills": [{ "configMap": "s" }] } },
+        }))
+        .unwrap();
+        pod::spec(&task.spec.task, config.settings.profile(profile).unwrap(), &config.settings)
+    };
+    ["small", "signed", "script"].map(of).into()
+}
+
+#[test]
+fn what_the_pod_has_of_the_operator_can_not_be_taken() {
+    let own = ["cache"];
+    let refused = |more: String, expected: String| {
+        let text = format!("allowPrivilegedAgents: true\n{}", direct(&more));
+        assert_refusals(&[(text.as_str(), expected.as_str())]);
+    };
+    let mut seen = BTreeSet::new();
+    for pod in pods() {
+        for volume in pod.volumes.into_iter().flatten().filter(|volume| !own.contains(&volume.name.as_str()))
+        {
+            let more = format!("volumes: [{{name: {}, emptyDir: {{}}}}]", volume.name);
+            refused(more, format!("`{}` is a volume of the operator's own", volume.name));
+            seen.insert(volume.name);
+        }
+        let mounts =
+            pod.containers.into_iter().flat_map(|container| container.volume_mounts.unwrap_or_default());
+        for mount in mounts.filter(|mount| !own.contains(&mount.name.as_str())) {
+            let path = mount.mount_path;
+            let more = format!(
+                "volumes: [{{name: a, emptyDir: {{}}}}], volumeMounts: [{{name: a, mountPath: {path}}}]"
+            );
+            refused(more, format!("`{path}` is the operator's own"));
+        }
+    }
+    assert!(seen.len() >= 5, "{seen:?}");
+}
