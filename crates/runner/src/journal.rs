@@ -10,6 +10,8 @@ use punching_fist_protocol::{Event, Line, Redactor};
 
 /// How long a reader that takes nothing is waited for, once.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// The same when the pod may be killed soon.
+const HURRY: Duration = Duration::from_secs(1);
 /// A pipe that `poll` calls writable takes so many bytes without blocking (PIPE_BUF).
 const CHUNK: usize = 4096;
 
@@ -68,6 +70,11 @@ impl<W: AsFd> Journal<W> {
     /// Waits once more for whoever did not take lines before: the result is worth it.
     pub fn forgive(&mut self) {
         self.lost = 0;
+    }
+
+    /// Waits less from now on.
+    pub fn hurry(&mut self) {
+        self.patience = self.patience.min(HURRY);
     }
 
     /// How many bytes were taken in time.

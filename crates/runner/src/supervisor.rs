@@ -270,6 +270,7 @@ impl<'a, W: AsFd> Supervisor<'a, W> {
         let until = Instant::now() + MOST_TO_STOP.min(self.settings.grace / 2);
         self.deadline = if self.is_asked { self.deadline } else { until };
         self.is_asked = true;
+        self.journal.hurry();
         // One that has just ended can't be asked: its end is on its way to us.
         let _ = killpg(self.engine, self.settings.engine.stop_signal());
     }

@@ -9,6 +9,8 @@ use nix::sys::signal::{Signal, kill};
 use punching_fist_protocol::{Confidence, Event, REDACTED, Reason, State, Stream, Verdict};
 use support::{FINISH, Pod, RUNNING};
 
+const RUNNING_LINE: &str = r#"{"kind":"state","state":"running"}"#;
+
 fn is_running(event: &Event) -> bool {
     *event == Event::State { state: State::Running }
 }
@@ -265,6 +267,18 @@ fn a_log_that_nobody_reads_holds_nothing_up() {
     running.wait_without_reading();
     let ended = running.wait();
     ended.ended_with(0, Reason::VerdictReached);
+}
+
+#[test]
+fn a_log_that_nobody_reads_doesnt_take_the_grace_period() {
+    let script = format!("trap '' INT TERM\n: > started\nyes '{RUNNING_LINE}'");
+    let mut running = Pod::new(&script).start();
+    running.wait_for_file("started");
+    let told = std::time::Instant::now();
+    kill(running.pid(), Signal::SIGTERM).expect("it runs");
+    running.wait_without_reading();
+    assert!(told.elapsed() < Duration::from_secs(10), "{:?}", told.elapsed());
+    running.wait().ended_with(13, Reason::Signalled);
 }
 
 #[test]
