@@ -86,6 +86,8 @@ fn state_row(state: State) -> Option<Row> {
     let says = match state {
         State::Running | State::Finished => return None,
         State::AwaitingInput => "The agent waits for an answer.",
+        State::AwaitingConfirmation => "The agent waits for a confirmation.",
+        State::RateLimited => "The agent waits for the model's provider.",
         State::Stuck => "The agent goes in circles.",
         State::Error => "The agent gave up.",
         State::Stopped => "The agent was told to stop.",
