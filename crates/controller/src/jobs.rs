@@ -1,11 +1,13 @@
 //! Calls about Jobs: made once, looked up live, deleted with their pods, given a TTL.
 
+use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, ServiceAccount};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy};
 use kube::{Api, Client, Resource, ResourceExt};
-use punching_fist_api::names;
+use punching_fist_api::{names, reasons};
 use punching_fist_core::job;
+use punching_fist_core::pods::Obstacle;
 use serde_json::json;
 
 use crate::{Error, error};
@@ -83,14 +85,40 @@ pub(crate) async fn set_ttl(jobs: &Api<Job>, job: &Job, seconds: i32) -> Result<
 }
 
 /// Why the Job's pods can't be made, in the Job controller's words: quota, limits, admission. Only an Event tells.
-pub(crate) async fn refusal(client: &Client, job: &Job) -> Result<Option<String>, Error> {
+pub(crate) async fn refusal(client: &Client, job: &Job) -> Result<Option<Obstacle>, Error> {
     let namespace = job.namespace().ok_or(Error::Incomplete("namespace"))?;
     let uid = job.uid().ok_or(Error::Incomplete("uid"))?;
-    let selector = format!("involvedObject.uid={uid},reason=FailedCreate");
-    let events: Api<Event> = Api::namespaced(client.clone(), &namespace);
+    let said = newest_event(client, &namespace, &uid, "FailedCreate", Timestamp::MIN).await?;
+    Ok(said.map(|message| Obstacle { reason: reasons::POD_REFUSED, message }))
+}
+
+/// Why the pod's volumes can't be mounted, in the kubelet's words: a ConfigMap with skills or the Secret of another
+/// cluster is missing. Only an Event tells; one from before `since` is about what has been mended.
+pub(crate) async fn mount_failure(
+    client: &Client,
+    namespace: &str,
+    pod_uid: &str,
+    since: Timestamp,
+) -> Result<Option<Obstacle>, Error> {
+    let said = newest_event(client, namespace, pod_uid, "FailedMount", since).await?;
+    let advice = "create what is missing in the task's namespace; the pod then starts by itself";
+    Ok(said.map(|said| Obstacle { reason: reasons::POD_CONFIG_ERROR, message: format!("{said}; {advice}") }))
+}
+
+async fn newest_event(
+    client: &Client,
+    namespace: &str,
+    uid: &str,
+    reason: &str,
+    since: Timestamp,
+) -> Result<Option<String>, Error> {
+    let selector = format!("involvedObject.uid={uid},reason={reason}");
+    let events: Api<Event> = Api::namespaced(client.clone(), namespace);
     let list = events.list(&ListParams::default().fields(&selector)).await;
-    let list = list.map_err(Error::api("reading the Job's Events"))?;
-    let newest = list.items.into_iter().max_by_key(|event| event.last_timestamp.as_ref().map(|time| time.0));
+    let list = list.map_err(Error::api("reading Events"))?;
+    let time = |event: &Event| event.last_timestamp.as_ref().map(|time| time.0);
+    let fresh = list.items.into_iter().filter(|event| time(event).is_none_or(|time| time >= since));
+    let newest = fresh.max_by_key(time);
     Ok(newest.and_then(|event| event.message))
 }
 

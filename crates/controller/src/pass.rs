@@ -10,7 +10,7 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
 use punching_fist_api::{Phase, Task, reasons};
 use punching_fist_core::job::{self, Run};
-use punching_fist_core::pods::PodRecord;
+use punching_fist_core::pods::{self, Obstacle, PodRecord};
 use punching_fist_core::run::{self, Decision, Mirror, Observed, Outcome, Progress, ReportSource, Say};
 use punching_fist_core::status::ControllerStatus;
 use punching_fist_core::{phase, prompt, text};
@@ -27,8 +27,10 @@ const AT_REST: Duration = Duration::from_secs(600);
 const UNDER_WAY: Duration = Duration::from_secs(15);
 /// A cache or a log is a moment behind.
 const SOON: Duration = Duration::from_secs(1);
-/// How long a Job without a pod is left alone before its Events are read.
+/// How long a Job without a pod, or a pod that doesn't start, is left alone before its Events are read.
 const UNEXPLAINED: SignedDuration = SignedDuration::from_secs(10);
+/// A kubelet that can't mount a volume says so again within two minutes.
+const MOUNTS_RETRIED: SignedDuration = SignedDuration::from_secs(180);
 /// How long after the end of a run its report is tried for.
 const REPORT_WAIT: SignedDuration = SignedDuration::from_secs(60);
 /// What `status.result.report` may hold, in characters; bytes are never fewer.
@@ -51,6 +53,15 @@ pub(crate) struct Pass<'a, K: Task> {
 /// Whether the gateway counts what the task uses.
 fn is_metered<K: Task>(task: &K, context: &Context) -> bool {
     context.settings.profile(&task.task_spec().agent.profile).is_some_and(|profile| profile.gateway)
+}
+
+/// Whether something goes on, or ends, for no reason that a pod's status tells.
+fn wants_explanation(decision: &Decision) -> bool {
+    match decision {
+        Decision::Follow(progress) => progress.unexplained,
+        Decision::Stop(say) => say.reason() == reasons::POD_START_TIMEOUT,
+        _ => false,
+    }
 }
 
 impl<'a, K: Task> Pass<'a, K> {
@@ -78,11 +89,11 @@ impl<'a, K: Task> Pass<'a, K> {
         }
     }
 
-    /// Acts on what was decided, once it is known why a Job has no pod.
+    /// Acts on what was decided, once it is known why a Job has no pod, or why its pod doesn't start.
     async fn explained(&self, mut decision: Decision, job: Option<&Job>) -> Result<Action, Error> {
-        if let Some(job) = job.filter(|job| self.wants_explanation(job, &decision)) {
-            let refusal = jobs::refusal(&self.context.client, job).await?;
-            decision = self.decide(Some(job), refusal.as_deref());
+        if let Some(job) = job.filter(|_| wants_explanation(&decision)) {
+            let explanation = self.explanation(job).await?;
+            decision = self.decide(Some(job), explanation.as_ref());
         }
         tracing::debug!(task = self.task.name_any(), ?decision, "decided");
         self.act(decision, job).await
@@ -112,9 +123,9 @@ impl<'a, K: Task> Pass<'a, K> {
         jobs::is_of(&job, &self.uid).then_some(job)
     }
 
-    fn decide(&self, job: Option<&Job>, refusal: Option<&str>) -> Decision {
+    fn decide(&self, job: Option<&Job>, explanation: Option<&Obstacle>) -> Decision {
         let (settings, pods) = (&self.context.settings, self.pods(job));
-        run::decide(&Observed { task: self.task, job, pods: &pods, refusal, settings, now: self.now })
+        run::decide(&Observed { task: self.task, job, pods: &pods, explanation, settings, now: self.now })
     }
 
     /// The pods of the task's own Job: one that somebody else made speaks for nobody, whatever it names as its owner.
@@ -126,13 +137,19 @@ impl<'a, K: Task> Pass<'a, K> {
         pods
     }
 
-    fn wants_explanation(&self, job: &Job, decision: &Decision) -> bool {
-        let made = job.metadata.creation_timestamp.as_ref();
-        let old = made.is_some_and(|made| self.now >= made.0 + UNEXPLAINED);
-        old && match decision {
-            Decision::Follow(progress) => progress.unexplained,
-            Decision::Stop(say) => say.reason() == reasons::POD_START_TIMEOUT,
-            _ => false,
+    /// What Events say of the Job, or of the pod that it has; nothing while either is fresh.
+    async fn explanation(&self, job: &Job) -> Result<Option<Obstacle>, Error> {
+        let is_old = |made: Option<Timestamp>| made.is_some_and(|made| self.now >= made + UNEXPLAINED);
+        let (client, pods) = (&self.context.client, self.pods(Some(job)));
+        match pods::live(&pods) {
+            Some(pod) if is_old(pod.created) => {
+                let namespace = job.namespace().ok_or(Error::Incomplete("namespace"))?;
+                jobs::mount_failure(client, &namespace, &pod.uid, self.now - MOUNTS_RETRIED).await
+            }
+            None if is_old(job.metadata.creation_timestamp.as_ref().map(|made| made.0)) => {
+                jobs::refusal(client, job).await
+            }
+            _ => Ok(None),
         }
     }
 

@@ -95,6 +95,11 @@ impl PodRecord {
     }
 }
 
+/// The pod that is there and has not ended; the newest, should there be two.
+pub fn live(pods: &[PodRecord]) -> Option<&PodRecord> {
+    pods.iter().filter(|pod| pod.end().is_none()).max_by_key(|pod| pod.created)
+}
+
 /// The Job that made the pod: a label alone would let any pod of the namespace speak for the agent.
 pub fn owning_job(pod: &Pod) -> Option<&OwnerReference> {
     let mut owners = pod.metadata.owner_references.iter().flatten();

@@ -30,8 +30,8 @@ pub struct Observed<'a, K> {
     pub job: Option<&'a Job>,
     /// Its pods: those that are, and those that were.
     pub pods: &'a [PodRecord],
-    /// Why the API server refuses the Job's pods, if that was looked up.
-    pub refusal: Option<&'a str>,
+    /// Why the Job has no pod, or its pod doesn't start, if that was looked up.
+    pub explanation: Option<&'a Obstacle>,
     /// The operator's configuration.
     pub settings: &'a Settings,
     /// Now.
@@ -111,7 +111,7 @@ pub struct Progress {
     pub say: Say,
     /// What is mirrored.
     pub run: Mirror,
-    /// The Job has no pod: if that lasts, its Events may say why.
+    /// The Job has no pod, or its pod doesn't say what it waits for: if that lasts, Events may say why.
     pub unexplained: bool,
     /// The Job is over, and what its pods said is still on its way.
     pub collecting: bool,
@@ -221,18 +221,9 @@ fn with_job<K: Task>(seen: &Observed<'_, K>, job: &Job) -> Decision {
     }
 }
 
-fn refusal<K: Task>(seen: &Observed<'_, K>) -> Option<Obstacle> {
-    seen.refusal.map(|message| Obstacle { reason: reasons::POD_REFUSED, message: message.to_owned() })
-}
-
 fn is_resolved<K: Task>(task: &K) -> bool {
     let status = task.as_alert().and_then(|alert| alert.status.as_ref());
     status.and_then(|status| status.alert_state) == Some(AlertState::Resolved)
-}
-
-/// The pod that is there and has not ended; the newest, should there be two.
-fn live_pod(pods: &[PodRecord]) -> Option<&PodRecord> {
-    pods.iter().filter(|pod| pod.end().is_none()).max_by_key(|pod| pod.created)
 }
 
 fn ended(pods: &[PodRecord]) -> usize {

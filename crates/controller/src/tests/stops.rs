@@ -229,6 +229,32 @@ async fn a_pod_that_is_refused_is_explained_by_the_jobs_events() {
     assert_eq!(state::<MaintenanceTask>(&ground.api, "mt"), said("Failed", "PodRefused"));
 }
 
+/// A volume that can't be mounted leaves nothing but an Event about the pod.
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_waits_for_a_missing_config_map_says_so() {
+    let mut ground = Ground::new();
+    maintenance(&ground.api, "mt");
+    ground.drive::<MaintenanceTask>("mt").await;
+    let pod = ground.cluster.make_pod(&ground.api.all::<Job>()[0].name_any());
+    ground.cluster.container(&pod, &json!({"waiting": {"reason": "ContainerCreating"}}));
+    let uid = ground.api.read::<Pod>(NS, &pod).unwrap().uid();
+    let missing = "MountVolume.SetUp failed for volume \"skill-0\": configmap \"disk\" not found";
+    let event = json!({"metadata": {"name": "e", "namespace": NS}, "involvedObject": {"uid": uid}, "reason": "FailedMount", "message": missing, "lastTimestamp": clock::now().to_string()});
+    ground.api.seed::<Event>(&serde_json::from_value(event).unwrap());
+    ground.api.forget();
+    ground.drive::<MaintenanceTask>("mt").await;
+    assert!(ground.api.calls_of("list", "events").is_empty(), "a fresh pod is given a moment");
+    assert_eq!(state::<MaintenanceTask>(&ground.api, "mt"), said("Pending", "Starting"));
+    clock::pass(15).await;
+    ground.drive::<MaintenanceTask>("mt").await;
+    assert_eq!(state::<MaintenanceTask>(&ground.api, "mt"), said("Pending", "PodConfigError"));
+    let message = named::<MaintenanceTask>(&ground.api, "mt").status.unwrap().task.message.unwrap();
+    assert!(message.starts_with(missing) && message.contains("starts by itself"), "{message}");
+    clock::pass(180).await;
+    ground.drive::<MaintenanceTask>("mt").await;
+    assert_eq!(state::<MaintenanceTask>(&ground.api, "mt"), said("Pending", "Starting"), "it was made");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_pod_still_at_work_holds_the_slot_of_its_deleted_task() {
     let mut ground = Ground::new();

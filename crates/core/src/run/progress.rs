@@ -2,15 +2,19 @@
 
 use punching_fist_api::{Phase, Task, reasons};
 
-use super::{Mirror, Observed, Progress, Say, current_phase, ended, live_pod, refusal};
+use super::{Mirror, Observed, Progress, Say, current_phase, ended};
 use crate::phase::JobState;
-use crate::pods::PodState;
+use crate::pods::{self, PodState};
 
 /// Kueue tells more in its Workload.
 const SUSPENDED: &str = "its Job is suspended; it goes on when whoever suspended it (Kueue) resumes it";
 
 pub(super) fn under_way<K: Task>(seen: &Observed<'_, K>, state: &JobState, run: Mirror) -> Progress {
-    let unexplained = *state == JobState::Idle && live_pod(seen.pods).is_none() && seen.refusal.is_none();
+    let silent = match pods::live(seen.pods).map(|pod| &pod.state) {
+        Some(pod) => *pod == PodState::Waiting(None),
+        None => *state == JobState::Idle,
+    };
+    let unexplained = silent && *state != JobState::Suspended && seen.explanation.is_none();
     let (phase, say) = match state {
         JobState::Retrying => (Phase::Retrying, retrying(seen, &run)),
         JobState::Suspended => (Phase::Pending, Say::new(reasons::SUSPENDED, SUSPENDED)),
@@ -22,14 +26,16 @@ pub(super) fn under_way<K: Task>(seen: &Observed<'_, K>, state: &JobState, run: 
 
 /// `Running` is said only of an agent that runs: a Job counts a pod as active that still waits for its image.
 fn starting<K: Task>(seen: &Observed<'_, K>) -> (Phase, Say) {
-    match live_pod(seen.pods).map(|pod| &pod.state) {
+    match pods::live(seen.pods).map(|pod| &pod.state) {
         Some(PodState::Running) => (Phase::Running, Say::new(reasons::RUNNING, "the agent works")),
         Some(PodState::Waiting(Some(obstacle))) => {
             (Phase::Pending, Say::new(obstacle.reason, obstacle.message.clone()))
         }
-        Some(PodState::Waiting(None)) => (Phase::Pending, Say::new(reasons::STARTING, "the pod starts")),
-        Some(PodState::Ended(_)) | None => match refusal(seen) {
-            Some(refused) => (Phase::Pending, Say::new(refused.reason, refused.message)),
+        Some(PodState::Waiting(None)) => {
+            (Phase::Pending, explained(seen).unwrap_or_else(|| Say::new(reasons::STARTING, "the pod starts")))
+        }
+        Some(PodState::Ended(_)) | None => match explained(seen) {
+            Some(say) => (Phase::Pending, say),
             None if current_phase(seen) == Phase::Running => {
                 (Phase::Running, Say::new(reasons::RUNNING, "the agent's container has ended"))
             }
@@ -38,13 +44,20 @@ fn starting<K: Task>(seen: &Observed<'_, K>) -> (Phase, Say) {
     }
 }
 
+fn explained<K: Task>(seen: &Observed<'_, K>) -> Option<Say> {
+    seen.explanation.map(|obstacle| Say::new(obstacle.reason, obstacle.message.clone()))
+}
+
 fn retrying<K: Task>(seen: &Observed<'_, K>, run: &Mirror) -> Say {
     let attempt = format!("attempt {} of {}", run.retries + 1, seen.task.task_spec().max_retries + 1);
     let last = run.last_error.as_deref().map(|error| format!("; the last one: {error}")).unwrap_or_default();
-    match live_pod(seen.pods).map(|pod| &pod.state) {
-        Some(PodState::Waiting(Some(obstacle))) => {
-            Say::new(obstacle.reason, format!("{attempt}: {}", obstacle.message))
-        }
+    let live = pods::live(seen.pods).map(|pod| &pod.state);
+    if let Some(PodState::Waiting(obstacle)) = live
+        && let Some(obstacle) = obstacle.as_ref().or(seen.explanation)
+    {
+        return Say::new(obstacle.reason, format!("{attempt}: {}", obstacle.message));
+    }
+    match live {
         Some(PodState::Running) => Say::new(reasons::RETRYING, format!("{attempt} works{last}")),
         Some(_) => Say::new(reasons::RETRYING, format!("{attempt} starts{last}")),
         // The Job hasn't counted it yet.

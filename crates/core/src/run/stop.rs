@@ -4,11 +4,11 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
 use punching_fist_api::{OnResolved, Task, reasons};
 
-use super::{Mirror, Observed, Say, is_resolved, live_pod, refusal};
+use super::{Mirror, Observed, Say, is_resolved};
 use crate::attempts;
 use crate::money::Money;
 use crate::phase::JobState;
-use crate::pods::{Obstacle, PodState};
+use crate::pods::{self, Obstacle, PodState};
 
 /// Why we want the run to stop, if we do. One that is over already is left to its own end. `run`: what is mirrored of it.
 pub(super) fn will<K: Task>(
@@ -37,7 +37,7 @@ pub(super) fn will<K: Task>(
 /// refuses its next call, so that a verdict that was paid for is heard; without the gateway nobody else would end it.
 fn budget<K: Task>(seen: &Observed<'_, K>, state: &JobState, run: &Mirror) -> Option<Say> {
     let profile = seen.settings.profile(&seen.task.task_spec().agent.profile)?;
-    let is_working = live_pod(seen.pods).is_some_and(|pod| pod.state == PodState::Running);
+    let is_working = pods::live(seen.pods).is_some_and(|pod| pod.state == PodState::Running);
     let ends_by_itself = matches!(state, JobState::Ending(_)) || attempts::is_decided(seen.pods);
     if run.attempts.is_empty() || ends_by_itself || (profile.gateway && is_working) {
         return None;
@@ -67,7 +67,7 @@ fn start_timeout<K: Task>(seen: &Observed<'_, K>, job: &Job, state: &JobState) -
     let late = |since: Option<Timestamp>| {
         since.is_some_and(|since| seen.now >= since + SignedDuration::from_secs(limit))
     };
-    let live = live_pod(seen.pods);
+    let live = pods::live(seen.pods);
     let (since, obstacle) = match (live.map(|pod| &pod.state), state) {
         // Whoever suspended it says when its pod may start.
         (_, JobState::Suspended) => return None,
@@ -79,7 +79,7 @@ fn start_timeout<K: Task>(seen: &Observed<'_, K>, job: &Job, state: &JobState) -
     let refused =
         || Obstacle { reason: reasons::POD_START_TIMEOUT, message: "no pod of the Job came up".to_owned() };
     late(since).then(|| {
-        let obstacle = obstacle.or_else(|| refusal(seen)).unwrap_or_else(refused);
+        let obstacle = obstacle.or_else(|| seen.explanation.cloned()).unwrap_or_else(refused);
         Say::new(obstacle.reason, format!("no pod started in {limit} s: {}", obstacle.message))
     })
 }

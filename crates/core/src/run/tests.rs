@@ -74,7 +74,7 @@ fn with_verdict() -> PodRecord {
 
 fn decided<K: Task>(task: &K, job: Option<&Job>, pods: &[PodRecord], second: i64) -> Decision {
     let settings = settings();
-    decide(&Observed { task, job, pods, refusal: None, settings: &settings, now: at(second) })
+    decide(&Observed { task, job, pods, explanation: None, settings: &settings, now: at(second) })
 }
 
 fn admitted() -> Value {
@@ -238,11 +238,12 @@ fn what_does_not_start_in_time_is_stopped_for_its_own_reason() {
     assert_eq!(say(&decided(&admitted, Some(&active), &waits, 600)), ("stop", "PodConfigError"));
     assert_eq!(say(&decided(&admitted, Some(&job(json!({}))), &[], 600)), ("stop", "PodStartTimeout"));
     let settings = settings();
+    let quota = Obstacle { reason: reasons::POD_REFUSED, message: "exceeded quota".into() };
     let refused = Observed {
         task: &admitted,
         job: Some(&job(json!({}))),
         pods: &[],
-        refusal: Some("exceeded quota"),
+        explanation: Some(&quota),
         settings: &settings,
         now: at(600),
     };
@@ -254,6 +255,37 @@ fn what_does_not_start_in_time_is_stopped_for_its_own_reason() {
         "follow",
         "the back-off is the Job's"
     );
+}
+
+/// A volume that can't be mounted stands in no pod's status.
+#[test]
+fn a_pod_that_waits_in_silence_is_explained_by_its_events() {
+    let (admitted, settings) = (task(json!({}), admitted()), settings());
+    let missing = Obstacle { reason: reasons::POD_CONFIG_ERROR, message: "configmap not found".into() };
+    let silent = [pod("p", PodState::Waiting(None))];
+    let (first, second) = (job(json!({"active": 1})), job(json!({"active": 1, "failed": 1})));
+    for (job, second, expected) in [
+        (&first, 20, ("follow", "PodConfigError")),
+        (&second, 20, ("follow", "PodConfigError")),
+        (&first, 600, ("stop", "PodConfigError")),
+    ] {
+        let seen = Observed {
+            task: &admitted,
+            job: Some(job),
+            pods: &silent,
+            explanation: None,
+            settings: &settings,
+            now: at(second),
+        };
+        let unexplained = decide(&seen);
+        assert!(
+            !matches!(&unexplained, Decision::Follow(progress) if !progress.unexplained),
+            "{unexplained:?}"
+        );
+        let explained = decide(&Observed { explanation: Some(&missing), ..seen });
+        assert_eq!(say(&explained), expected);
+        assert!(!matches!(&explained, Decision::Follow(progress) if progress.unexplained));
+    }
 }
 
 #[test]

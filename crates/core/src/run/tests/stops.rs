@@ -15,7 +15,14 @@ fn decided_by(profile: Value, status: Value, job: &Job, pods: &[PodRecord]) -> D
     said.as_object_mut().unwrap().extend(profile.as_object().unwrap().clone());
     settings.profiles.insert("openhands".into(), serde_json::from_value(said).unwrap());
     let task = task(json!({}), status);
-    decide(&Observed { task: &task, job: Some(job), pods, refusal: None, settings: &settings, now: at(1) })
+    decide(&Observed {
+        task: &task,
+        job: Some(job),
+        pods,
+        explanation: None,
+        settings: &settings,
+        now: at(1),
+    })
 }
 
 #[test]
