@@ -36,6 +36,8 @@ pub(super) fn api_server(dir: &Path, at: &Addresses) -> Vec<String> {
         // Loopback may not be an endpoint of the Service `kubernetes`.
         flag("endpoint-reconciler-type", "none"),
         flag("authorization-mode", "Node,RBAC"),
+        // As installers have it: what refuses a privileged pod shall be the namespace's Pod Security label.
+        flag("allow-privileged", true),
         flag("client-ca-file", file("ca.crt")),
         flag("tls-cert-file", file("apiserver.crt")),
         flag("tls-private-key-file", file("apiserver.key")),

@@ -1,0 +1,78 @@
+//! Who may do what: whose tasks the admission policies take, what a prepared namespace lets agents and the operator do,
+//! and which pods its Pod Security label lets in. No operator runs here: the API server alone decides.
+
+mod author;
+mod docs;
+mod lists;
+mod operator;
+mod policies;
+mod prepared;
+mod restricted;
+mod updates;
+
+use std::time::Duration;
+
+use punching_fist_e2e::{Failure, kubectl_with};
+use punching_fist_testkit::{Ground, namespaces, wait};
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+
+use author::Author;
+
+const LIMIT: Duration = Duration::from_secs(30);
+const KINDS: [&str; 2] = ["AlertTask", "MaintenanceTask"];
+
+/// Whether the policies are known to be in force: that takes the API server a second after they were applied.
+static IN_FORCE: OnceCell<()> = OnceCell::const_new();
+
+/// A namespace of this name, and the policies in force.
+async fn space(ground: &Ground, name: &str) -> Result<(), Failure> {
+    namespaces::ensure(&ground.client(), name).await?;
+    IN_FORCE.get_or_try_init(async || wait_for_policies(ground).await).await.map(drop)
+}
+
+async fn wait_for_policies(ground: &Ground) -> Result<(), Failure> {
+    let nobody = Author::in_namespace(ground, "nobody", "default").await?;
+    for (_, spec) in [
+        ("punching-fist-agent-rights", json!({ "mode": "Remediate" })),
+        ("punching-fist-agent-secrets", json!({ "cluster": "none" })),
+        ("punching-fist-agent-config-maps", json!({ "agent": { "skills": [{ "configMap": "none" }] } })),
+    ] {
+        let refused = async || nobody.create("MaintenanceTask", &spec).await.err();
+        wait::until("the policies are in force", LIMIT, refused).await?;
+    }
+    Ok(())
+}
+
+/// A rule of a Role.
+fn rule(group: &str, resource: &str, names: &[&str], verbs: &[&str]) -> Value {
+    json!({ "apiGroups": [group], "resources": [resource], "resourceNames": names, "verbs": verbs })
+}
+
+/// The spec of a task of this kind that names nothing, with `more`.
+fn spec_of(kind: &str, more: &Value) -> Value {
+    let mut spec = match kind {
+        "AlertTask" => json!({ "notification": { "alerts": [{}] } }),
+        _ => json!({ "prompt": "Look." }),
+    };
+    for (field, value) in more.as_object().into_iter().flatten() {
+        spec[field] = value.clone();
+    }
+    spec
+}
+
+/// `alerttasks` of `AlertTask`.
+fn resource_of(kind: &str) -> String {
+    format!("{}s", kind.to_lowercase())
+}
+
+/// Applies what `punching-fist prepare-namespace` prints, as its documentation says.
+async fn prepare(ground: &Ground, arguments: &[&str]) -> Result<String, Failure> {
+    let program = ground.operator_program().ok_or("the ground was started without the operator")?;
+    let mut command = tokio::process::Command::new(program);
+    let output = command.env_remove("NAMESPACE").arg("prepare-namespace").args(arguments).output().await?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into());
+    }
+    kubectl_with(ground, &["apply", "--filename=-"], &String::from_utf8(output.stdout)?).await
+}
