@@ -33,10 +33,11 @@ async fn space(ground: &Ground, name: &str) -> Result<(), Failure> {
 
 async fn wait_for_policies(ground: &Ground) -> Result<(), Failure> {
     let nobody = Author::in_namespace(ground, "nobody", "default").await?;
-    for (_, spec) in [
-        ("punching-fist-agent-rights", json!({ "mode": "Remediate" })),
-        ("punching-fist-agent-secrets", json!({ "cluster": "none" })),
-        ("punching-fist-agent-config-maps", json!({ "agent": { "skills": [{ "configMap": "none" }] } })),
+    // One for each of the three.
+    for spec in [
+        json!({ "mode": "Remediate" }),
+        json!({ "cluster": "none" }),
+        json!({ "agent": { "skills": [{ "configMap": "none" }] } }),
     ] {
         let refused = async || nobody.create("MaintenanceTask", &spec).await.err();
         wait::until("the policies are in force", LIMIT, refused).await?;
