@@ -4,6 +4,7 @@
 mod agent;
 mod events;
 mod figures;
+mod gateway;
 mod memory;
 mod pod;
 mod scripted;
@@ -34,6 +35,9 @@ enum Benchmark {
     /// The engine that is measured: started by the benchmark itself
     #[command(hide = true)]
     Engine(scripted::Arguments),
+    /// The gateway that is measured: started by the benchmark itself
+    #[command(hide = true)]
+    Gateway(gateway::serve::Arguments),
 }
 
 /// Measures, or says what can be measured.
@@ -43,6 +47,7 @@ pub async fn run(arguments: &Arguments) -> Outcome {
         Some(Benchmark::Agent) if cfg!(debug_assertions) => in_release("agent").await,
         Some(Benchmark::Agent) => agent::run().await,
         Some(Benchmark::Engine(arguments)) => scripted::run(arguments),
+        Some(Benchmark::Gateway(arguments)) => gateway::serve::run(arguments).await,
     }
 }
 

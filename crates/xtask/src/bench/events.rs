@@ -5,7 +5,7 @@ use std::io::{self, BufRead as _, BufReader};
 use std::path::Path;
 
 use super::figures::{Figure, Samples};
-use super::pod::{self, FINISH, Front, Pod};
+use super::pod::{self, FINISH, Front, Kind, Pod};
 use super::scripted::{age, now};
 use super::table::{Goal, Row};
 
@@ -15,25 +15,37 @@ const ROUNDS: usize = 3;
 const PERCENTS: [usize; 2] = [50, 99];
 const GOAL: Goal = Goal::Below(Figure::Seconds(0.010));
 
-/// Rows for every pace.
+/// Rows for every pace, of lines and of files. A bare pipe is what both are compared with.
 pub fn rows(runner: &Path) -> io::Result<Vec<Row>> {
     let mut rows = Vec::new();
     for (rate, count) in PACES {
-        let (mut with, mut without) = (Samples::default(), Samples::default());
-        let pod = Pod::new(runner, &script(rate, count)?)?;
+        let (mut lines, mut files, mut bare) = (Samples::default(), Samples::default(), Samples::default());
+        let printing = Pod::new(runner, Kind::Sdk, &printing(rate, count)?)?;
         for _ in 0..ROUNDS {
-            with.extend(ages(&pod, Front::Runner, count)?);
-            without.extend(ages(&pod, Front::Nothing, count)?);
+            lines.extend(ages(&printing, Front::Runner, count)?);
+            bare.extend(ages(&printing, Front::Nothing, count)?);
+            // Its session is new in each round, as in a pod.
+            let writing = Pod::new(runner, Kind::Main, &writing(rate, count)?)?;
+            files.extend(ages(&writing, Front::Runner, count)?);
         }
-        let what = format!("event to stdout at {rate}/s");
-        rows.extend(Row::of_samples(&what, &PERCENTS, &with, &without, GOAL));
+        for (what, with) in [("event on a pipe", lines), ("event on the disk", files)] {
+            rows.extend(Row::of_samples(&format!("{what}, {rate}/s"), &PERCENTS, &with, &bare, GOAL));
+        }
     }
     Ok(rows)
 }
 
-fn script(rate: u32, count: u32) -> io::Result<String> {
+fn printing(rate: u32, count: u32) -> io::Result<String> {
+    Ok(format!("{}\n{FINISH}", engine(rate, count)?))
+}
+
+fn writing(rate: u32, count: u32) -> io::Result<String> {
+    Ok(format!("{} --files \"$FILE_STORE_PATH/sessions/one/events\"", engine(rate, count)?))
+}
+
+fn engine(rate: u32, count: u32) -> io::Result<String> {
     let own = env::current_exe()?;
-    Ok(format!("'{}' bench engine --rate {rate} --count {count}\n{FINISH}", own.display()))
+    Ok(format!("'{}' bench engine --rate {rate} --count {count}", own.display()))
 }
 
 fn ages(pod: &Pod, front: Front, expected: u32) -> io::Result<Samples> {

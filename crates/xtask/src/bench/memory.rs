@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::figures::Figure;
-use super::pod::{self, FINISH, Front, Pod};
+use super::pod::{self, FINISH, Front, Kind, Pod};
 use super::table::{Goal, Row};
 
 /// How long an engine says nothing before the runner is looked at.
@@ -26,7 +26,7 @@ pub fn rows(runner: &Path) -> io::Result<Vec<Row>> {
     let mut rows = vec![Row::new("memory at rest", at_rest(runner)?, None, GOAL)];
     let mut times = Vec::new();
     for (what, script) in [("100 MB in lines", LINES), ("100 MB in one line", ONE_LINE)] {
-        let pod = Pod::new(runner, &format!("{script}\n{FINISH}"))?;
+        let pod = Pod::new(runner, Kind::Sdk, &format!("{script}\n{FINISH}"))?;
         let (with, peak) = flood(&pod, Front::Runner)?;
         let (without, _) = flood(&pod, Front::Nothing)?;
         rows.push(Row::new(format!("peak memory, {what}"), peak, None, GOAL));
@@ -37,7 +37,7 @@ pub fn rows(runner: &Path) -> io::Result<Vec<Row>> {
 }
 
 fn at_rest(runner: &Path) -> io::Result<Figure> {
-    let pod = Pod::new(runner, &format!("{SILENT}\n{FINISH}"))?;
+    let pod = Pod::new(runner, Kind::Sdk, &format!("{SILENT}\n{FINISH}"))?;
     let mut child = pod.start(Front::Runner)?;
     let mut stdout = BufReader::new(stdout_of(&mut child)?);
     stdout.read_line(&mut String::new())?;

@@ -15,6 +15,15 @@ echo '{"kind":"state","state":"finished"}'"#;
 /// No measured engine works so long.
 const TIMEOUT_SECONDS: &str = "90";
 
+/// An engine whose place a script takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Its events are lines.
+    Sdk,
+    /// Its events are files.
+    Main,
+}
+
 /// Whether the runner stands in front.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Front {
@@ -29,21 +38,37 @@ pub struct Pod {
     directory: TempDir,
     runner: PathBuf,
     engine: PathBuf,
-    kind: &'static str,
+    kind: Kind,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Sdk => "sdk",
+            Self::Main => "main",
+        }
+    }
+
+    fn program(self) -> &'static str {
+        match self {
+            Self::Sdk => "punching-fist-agent",
+            Self::Main => "python",
+        }
+    }
 }
 
 impl Pod {
-    /// A pod whose engine of the kind `sdk` is this script.
-    pub fn new(runner: &Path, script: &str) -> io::Result<Self> {
+    /// A pod whose engine is this script.
+    pub fn new(runner: &Path, kind: Kind, script: &str) -> io::Result<Self> {
         let directory = tempfile::Builder::new().prefix("punching-fist-bench-").tempdir()?;
         let bin = directory.path().join("bin");
         fs::create_dir(&bin)?;
         fs::write(directory.path().join("prompt"), "What is wrong with checkout?")?;
         fs::write(directory.path().join("termination-log"), "")?;
-        let engine = bin.join("punching-fist-agent");
+        let engine = bin.join(kind.program());
         fs::write(&engine, format!("#!/bin/sh\n{script}\n"))?;
         fs::set_permissions(&engine, fs::Permissions::from_mode(0o755))?;
-        Ok(Self { directory, runner: runner.to_owned(), engine, kind: "sdk" })
+        Ok(Self { directory, runner: runner.to_owned(), engine, kind })
     }
 
     /// Starts it; what it prints can be read.
@@ -64,7 +89,7 @@ impl Pod {
         vec![
             ("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", text("bin"))),
             ("HOME", self.directory.path().display().to_string()),
-            ("PUNCHING_FIST_ENGINE", self.kind.to_owned()),
+            ("PUNCHING_FIST_ENGINE", self.kind.name().to_owned()),
             ("PUNCHING_FIST_PROMPT_FILE", text("prompt")),
             ("PUNCHING_FIST_MODE", "Investigate".to_owned()),
             ("PUNCHING_FIST_TIMEOUT_SECONDS", TIMEOUT_SECONDS.to_owned()),

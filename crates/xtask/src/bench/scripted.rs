@@ -1,11 +1,15 @@
-//! The engine that is measured: it writes events at a steady pace, each with the time of its writing.
+//! The engine that is measured: it writes events at a steady pace, each with the time of its writing: as `sdk` does, as
+//! lines, or as `main` does, as files.
 
+use std::fs;
 use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use punching_fist_protocol::Event;
+use serde_json::{Value, json};
 
 use crate::Outcome;
 
@@ -18,15 +22,29 @@ pub struct Arguments {
     /// How many events
     #[arg(long)]
     count: u32,
+    /// Where files are written [default: lines on standard output]
+    #[arg(long)]
+    files: Option<PathBuf>,
 }
 
 /// Writes them.
 pub fn run(arguments: &Arguments) -> Outcome {
     let pace = Duration::from_secs(1) / arguments.rate.max(1);
     let started = Instant::now();
-    for number in 1..=arguments.count {
-        thread::sleep((pace * number).saturating_sub(started.elapsed()));
-        print_event()?;
+    for number in 0..arguments.count {
+        thread::sleep((pace * (number + 1)).saturating_sub(started.elapsed()));
+        match &arguments.files {
+            Some(directory) => write_file(directory, number, &message())?,
+            None => print_event()?,
+        }
+    }
+    if let Some(directory) = &arguments.files {
+        write_file(
+            directory,
+            arguments.count,
+            &json!({ "source": "agent", "action": "finish", "args": {} }),
+        )?;
+        write_file(directory, arguments.count + 1, &finished())?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -38,6 +56,20 @@ fn print_event() -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(line.as_bytes())?;
     stdout.flush()
+}
+
+fn write_file(directory: &Path, number: u32, event: &Value) -> io::Result<()> {
+    fs::create_dir_all(directory)?;
+    fs::write(directory.join(format!("{number}.json")), event.to_string())
+}
+
+fn message() -> Value {
+    json!({ "source": "agent", "action": "message", "args": { "content": now().as_nanos().to_string() } })
+}
+
+fn finished() -> Value {
+    let extras = json!({ "agent_state": "finished", "reason": "" });
+    json!({ "source": "environment", "observation": "agent_state_changed", "content": "", "extras": extras })
 }
 
 /// The time of day, which is the same for all processes.

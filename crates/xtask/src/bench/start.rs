@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::figures::{Figure, Samples};
-use super::pod::{self, FINISH, Front, Pod};
+use super::pod::{self, FINISH, Front, Kind, Pod};
 use super::table::{Goal, Row};
 
 const RUNS: usize = 200;
@@ -24,7 +24,7 @@ struct Times {
 
 /// Runs it with the runner and without, by turns.
 pub fn rows(runner: &Path) -> io::Result<Vec<Row>> {
-    let pod = Pod::new(runner, &format!("{FIRST}\n{FINISH}"))?;
+    let pod = Pod::new(runner, Kind::Sdk, &format!("{FIRST}\n{FINISH}"))?;
     let (mut with, mut without) = (Times::default(), Times::default());
     for run in 0..WARM + RUNS {
         for (front, times) in [(Front::Runner, &mut with), (Front::Nothing, &mut without)] {
