@@ -37,12 +37,13 @@ pub(crate) struct Patience {
     pub(crate) until: Instant,
 }
 
-/// Counts one call.
+/// Counts one call, once: by what is said of it, or as `broken` when its client goes away before anything can be said.
 pub(crate) struct Meter {
-    pub(crate) profile: String,
-    pub(crate) metrics: Metrics,
+    profile: String,
+    metrics: Metrics,
     /// Time that the gateway itself took before the call went out.
-    pub(crate) own: Duration,
+    own: Duration,
+    is_counted: bool,
 }
 
 /// A call that has gone out, and what its end needs.
@@ -113,7 +114,7 @@ impl Out {
                 let bytes = body.to_bytes();
                 let started = Instant::now();
                 let tokens = usage::of_answer(self.endpoint, &bytes);
-                self.meter.metrics.own(self.meter.own + started.elapsed());
+                self.meter.own(started.elapsed());
                 self.close_told(tokens);
                 return Ok(Body::from(bytes));
             }
@@ -126,7 +127,7 @@ impl Out {
     }
 
     fn stream(self, body: Incoming) -> Body {
-        self.meter.metrics.own(self.meter.own);
+        self.meter.own(Duration::ZERO);
         let relay = Relay::new(self.endpoint, self.hides_usage);
         Body::from_stream(stream::unfold(Streaming { body, relay, out: Some(self) }, Streaming::next))
     }
@@ -143,13 +144,14 @@ impl Out {
     }
 
     /// Settles the call and counts it.
-    fn close(self, end: End, outcome: &str) {
-        self.meter.metrics.call(&self.meter.profile, outcome);
+    fn close(mut self, end: End, outcome: &str) {
+        self.meter.count(outcome);
         self.settle(end);
     }
 
-    /// Settles a call whose refusal is counted elsewhere.
-    pub(crate) fn settle(self, end: End) {
+    /// Settles a call that ends in a refusal, which is counted where it is answered.
+    pub(crate) fn settle(mut self, end: End) {
+        self.meter.is_counted = true;
         if let Some(reserved) = self.reserved {
             reserved.close(end);
         }
@@ -157,8 +159,30 @@ impl Out {
 }
 
 impl Meter {
+    pub(crate) fn new(profile: &str, metrics: &Metrics, own: Duration) -> Self {
+        Self { profile: profile.to_owned(), metrics: metrics.clone(), own, is_counted: false }
+    }
+
+    fn count(&mut self, outcome: &str) {
+        self.is_counted = true;
+        self.metrics.call(&self.profile, outcome);
+    }
+
     fn used(&self, tokens: &Tokens, cost: Money) {
         self.metrics.used(&self.profile, tokens, cost.to_string().parse().unwrap_or_default());
+    }
+
+    /// `more`: what the gateway itself took after the answer had come.
+    fn own(&self, more: Duration) {
+        self.metrics.own(self.own + more);
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        if !self.is_counted {
+            self.count("broken");
+        }
     }
 }
 

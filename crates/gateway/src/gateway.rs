@@ -183,7 +183,7 @@ impl Inner {
             hides_usage,
             rates: call.rates,
             reserved,
-            meter: Meter { profile: caller.profile.clone(), metrics: self.metrics.clone(), own },
+            meter: Meter::new(&caller.profile, &self.metrics, own),
             patience: self.patience(),
         };
         match self.upstream.call(request).await {
@@ -279,7 +279,7 @@ fn no_way(profile: &str, error: &http::Error) -> Refusal {
 /// What was sent may have been taken, and costs its charge.
 fn unanswered(out: Out, error: &UpstreamError) -> Refusal {
     let message = format!("the model's endpoint: {error}");
-    tracing::warn!(%error, profile = out.meter.profile, "the model's endpoint doesn't answer");
+    tracing::warn!(%error, "the model's endpoint doesn't answer");
     let end = if matches!(error, UpstreamError::Unreachable(_)) { End::Free } else { End::Unknown };
     out.settle(end);
     match error {

@@ -15,7 +15,7 @@ use crate::literals::change_strings;
 
 /// Fields that reach for something outside of the body: what another call left at the provider, which no charge covers and
 /// which may be another run's.
-const REACHING: [&str; 4] = ["previous_response_id", "conversation", "prompt_id", "container"];
+const REACHING: [&str; 3] = ["previous_response_id", "conversation", "container"];
 /// Tiers of service that cost what the profile's prices say, or less.
 const TIERS: [&str; 4] = ["auto", "default", "flex", "standard_only"];
 
@@ -76,7 +76,10 @@ impl<'a> Request<'a> {
             let redacted = redactor?.redact(text);
             (redacted != text).then_some(redacted)
         };
-        let mut body = String::from("{");
+        let size: usize = self.members.iter().map(|(name, value)| name.len() + value.get().len() + 8).sum();
+        // As long as it will be, and no longer: it stays until the provider has taken it.
+        let mut body = String::with_capacity(size + 64);
+        body.push('{');
         for (name, value) in &self.members {
             if hides_usage && name == "stream_options" {
                 continue;

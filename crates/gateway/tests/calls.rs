@@ -3,7 +3,8 @@
 mod common;
 
 use common::{Answer, Ground, KEY, NAMESPACE, Script, TASK, TOKEN, request, send};
-use punching_fist_api::{MaintenanceTask, Phase, names};
+use k8s_openapi::api::core::v1::Pod;
+use punching_fist_api::{AlertTask, MaintenanceTask, Phase, names};
 use punching_fist_testkit::recording::{Fault, Times};
 use serde_json::{Value, json};
 
@@ -64,6 +65,26 @@ async fn a_call_is_charged_sent_with_the_key_and_settled() {
             assert!(metrics.contains(line), "{line}: {metrics}");
         }
     }
+}
+
+#[tokio::test]
+async fn an_alerts_run_is_charged_alike() {
+    let ground = Ground::new("openai/m").await;
+    let mut pod = serde_json::to_value(common::pod()).unwrap();
+    pod["metadata"]["labels"][names::LABEL_KIND] = "AlertTask".into();
+    ground.api.seed::<Pod>(&serde_json::from_value(pod).unwrap());
+    let mut task = serde_json::to_value(common::task()).unwrap();
+    task["kind"] = "AlertTask".into();
+    task["spec"]["notification"] = json!({"alerts": [{"labels": {"alertname": "A"}}]});
+    task["status"]["occurrences"] = 7.into();
+    ground.api.remove::<MaintenanceTask>(NAMESPACE, TASK);
+    ground.api.seed::<AlertTask>(&serde_json::from_value(task).unwrap());
+    ground.provider.script([Script::Json(200, OPENAI.to_owned())]);
+    assert_eq!(ground.post("/v1/chat/completions", &body()).await.status, 200);
+    let status = ground.api.read::<AlertTask>(NAMESPACE, TASK).unwrap().status.unwrap();
+    let usage = status.task.usage.unwrap();
+    assert_eq!((usage.total.calls, usage.total.iterations, usage.in_flight.len()), (1, 3, 0));
+    assert_eq!((status.occurrences, status.task.phase), (7, Some(Phase::Running)));
 }
 
 #[tokio::test]
@@ -208,7 +229,7 @@ async fn only_an_agents_pod_gets_through() {
         let ground = Ground::new("openai/m").await;
         let mut pod = serde_json::to_value(common::pod()).unwrap();
         change(&mut pod);
-        let pod: k8s_openapi::api::core::v1::Pod = serde_json::from_value(pod).unwrap();
+        let pod: Pod = serde_json::from_value(pod).unwrap();
         ground.api.seed(&pod);
         let answer = ground.post("/v1/chat/completions", &body()).await;
         assert_eq!((word(&answer).as_str(), answer.status.as_u16()), ("Refused", 400), "{what}");

@@ -133,9 +133,10 @@ async fn a_client_that_goes_away_pays() {
     let second = async || (ground.usage().total.calls == 2).then_some(());
     punching_fist_testkit::wait::until("its charge", Duration::from_secs(20), second).await.unwrap();
     assert!(ground.usage().in_flight.is_empty());
+    let counted = r#"punching_fist_gateway_calls_total{outcome="broken",profile="openhands"} 2"#;
+    assert!(ground.metrics().contains(counted), "{}", ground.metrics());
 }
 
-/// Two hundred streams at once cost a process little: each holds what has come of one event.
 #[tokio::test]
 async fn many_streams_at_once() {
     let ground = Ground::with("openai/m", |profile| profile["maxCostUSD"] = "100".into()).await;
