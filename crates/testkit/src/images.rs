@@ -14,6 +14,10 @@ use crate::{Error, cluster};
 pub const OPERATOR: &str = "punching-fist:dev";
 /// The image of the agent around the OpenHands SDK.
 pub const AGENT: &str = "punching-fist-agent:dev";
+/// An image with the command line `openhands`.
+pub const CLI: &str = "openhands-cli";
+/// An image with `openhands.core.main`.
+pub const MAIN: &str = "openhands-main";
 /// An image with nothing of its own: the host's programs are there anyway.
 pub const SHELL: &str = "busybox";
 
@@ -50,25 +54,61 @@ pub fn agent(dir: &Path, environment: &Environment, kubectl: &Path) -> Result<(S
     let package = repository::root().join("agent/punching_fist_agent");
     copy_sources(&package, &image.join("lib/punching_fist_agent"))?;
     program(&image.join("punching-fist-agent"), &launcher(&environment.interpreter(), &image.join("lib")))?;
-    link(kubectl, &image.join("kubectl"))?;
     link(&environment.python.interpreter, &image.join("python3"))?;
+    tools(&image, kubectl)?;
+    Ok((AGENT.to_owned(), image))
+}
+
+/// The image of the engine `cli`, made in `dir`.
+///
+/// # Errors
+/// The directory can't be made.
+pub fn cli(dir: &Path, environment: &Environment, kubectl: &Path) -> Result<(String, PathBuf), Error> {
+    let image = directory(dir, CLI)?;
+    let text = "import sys\n\nfrom openhands_cli.entrypoint import main\n\nsys.exit(main())\n";
+    program(&image.join("openhands"), &python(&environment.interpreter(), text))?;
+    link(&environment.python.interpreter, &image.join("python3"))?;
+    tools(&image, kubectl)?;
+    Ok((CLI.to_owned(), image))
+}
+
+/// The image of the engine `main`, made in `dir`: its `python` is the environment's.
+///
+/// # Errors
+/// The directory can't be made.
+pub fn main(dir: &Path, environment: &Environment, kubectl: &Path) -> Result<(String, PathBuf), Error> {
+    let image = directory(dir, MAIN)?;
+    let text = "import os\nimport sys\n\nos.execv(sys.executable, [sys.executable, *sys.argv[1:]])\n";
+    program(&image.join("python"), &python(&environment.interpreter(), text))?;
+    link(&environment.python.interpreter, &image.join("python3"))?;
+    tools(&image, kubectl)?;
+    Ok((MAIN.to_owned(), image))
+}
+
+/// What every agent's image has for its shell.
+fn tools(image: &Path, kubectl: &Path) -> Result<(), Error> {
+    link(kubectl, &image.join("kubectl"))?;
     for tool in ["git", "curl", "jq", "tmux"] {
         // On the host's PATH they may stand where a pod does not look, such as a home directory.
         if let Some(found) = cluster::on_path(tool) {
             link(&found, &image.join(tool))?;
         }
     }
-    Ok((AGENT.to_owned(), image))
+    Ok(())
 }
 
-/// Runs the package with the environment's interpreter, which the first line names so that the node finds it.
 fn launcher(interpreter: &Path, library: &Path) -> String {
-    format!(
-        "#!{} -B\nimport runpy\nimport sys\n\nsys.path.insert(0, {:?})\n\
+    let text = format!(
+        "import runpy\nimport sys\n\nsys.path.insert(0, {:?})\n\
          runpy.run_module(\"punching_fist_agent\", run_name=\"__main__\", alter_sys=True)\n",
-        interpreter.display(),
         library.display().to_string(),
-    )
+    );
+    python(interpreter, &text)
+}
+
+/// A script for an environment's interpreter, which the first line names so that the node finds it.
+fn python(interpreter: &Path, text: &str) -> String {
+    format!("#!{} -B\n{text}", interpreter.display())
 }
 
 /// Writes a script that can be run.

@@ -124,11 +124,6 @@ impl Environment {
         self.directory.join("bin/python")
     }
 
-    /// A program of its packages.
-    pub fn program(&self, name: &str) -> PathBuf {
-        self.directory.join("bin").join(name)
-    }
-
     /// The cache's for our own agent, installed if need be.
     ///
     /// # Errors
@@ -171,11 +166,12 @@ pub(crate) fn missing() -> String {
 async fn install(nursery: &Nursery, packages: Packages, python: &Python, dir: &Path) -> Result<(), Error> {
     let what = format!("Installing the Python packages of the engine {}", packages.engine());
     let mut make = tied("sh");
+    // A lock file names everything: pip needs not look for more, and where an extra pins a package it would refuse to.
     // Byte code is made now: at run time other users can't write here. Some packages carry files for older Pythons, which
     // don't compile and are never imported.
     make.arg("-ec").arg(
         r#""$1" -m venv "$2"
-        "$2/bin/python" -m pip install --disable-pip-version-check --no-input --no-compile --require-hashes --prefer-binary -r "$3" >&2
+        "$2/bin/python" -m pip install --disable-pip-version-check --no-input --no-compile --no-deps --require-hashes --prefer-binary -r "$3" >&2
         "$2/bin/python" -m compileall -qq -j 0 "$2/lib" >&2 || :"#,
     );
     make.arg("install").arg(&python.interpreter).arg(dir).arg(packages.lock_file());

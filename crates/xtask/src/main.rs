@@ -1,5 +1,6 @@
 //! `cargo xtask`: the commands of this repository. One file for each; what they bring up is in `testkit`.
 
+mod agents;
 mod bench;
 mod cluster;
 mod demo;
@@ -28,6 +29,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Run everything that CI runs
     Test(test::Arguments),
+    /// Run the real agents through every end that a run can come to, and keep what they print for the runner's tests
+    Agents(agents::Arguments),
     /// Write the files that are made from code: crds/*.yaml
     Generate(generate::Arguments),
     /// Measure what we cost, beside the same thing without us
@@ -42,6 +45,7 @@ async fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Demo(arguments) => demo::run(&arguments).await,
         Command::Test(arguments) => test::run(&arguments).await,
+        Command::Agents(arguments) => agents::run(&arguments).await,
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments).await,
         Command::Cluster(command) => cluster::run(command).await,

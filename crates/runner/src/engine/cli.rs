@@ -88,9 +88,12 @@ fn files(task: &Task) -> Vec<(PathBuf, String)> {
     ];
     files.extend(openhands::instructions(&task.skills).map(|text| (task.workspace.join("AGENTS.md"), text)));
     let place = task.workspace.join(".agents/skills");
-    files.extend(task.skills.documents.iter().map(|document| {
-        (place.join(&document.name).join("SKILL.md"), openhands::skill(document))
-    }));
+    files.extend(
+        task.skills
+            .documents
+            .iter()
+            .map(|document| (place.join(&document.name).join("SKILL.md"), openhands::skill(document))),
+    );
     if !task.skills.mcp_servers.is_empty() {
         let servers = json!({ "mcpServers": task.skills.mcp_servers });
         files.push((persistence.join("mcp.json"), servers.to_string()));
@@ -104,6 +107,7 @@ fn agent_settings(task: &Task) -> Value {
     let llm = |usage: &str| {
         json!({
             "model": task.model,
+            "base_url": task.base_url,
             "usage_id": usage,
             "num_retries": openhands::set("LLM_NUM_RETRIES").unwrap_or(RETRIES),
             "retry_min_wait": openhands::set("LLM_RETRY_MIN_WAIT").unwrap_or(RETRY_MIN_WAIT),

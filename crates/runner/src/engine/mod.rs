@@ -1,6 +1,9 @@
 //! The engines that can work on a task. One file each: what is started, what it says, how its end is judged.
 
+mod cli;
 mod command;
+mod main;
+mod openhands;
 mod protocol_lines;
 mod sdk;
 
@@ -108,7 +111,7 @@ pub enum ExitCodes {
     Meaningless,
 }
 
-const ENGINES: [&dyn Engine; 2] = [&sdk::Sdk, &command::Command];
+const ENGINES: [&dyn Engine; 4] = [&sdk::Sdk, &cli::Cli, &main::Main, &command::Command];
 
 /// The engine of that name.
 pub fn by_name(name: &str) -> Option<&'static dyn Engine> {

@@ -64,7 +64,8 @@ pub fn skill(document: &Document) -> String {
     if document.text.starts_with("---\n") {
         return document.text.clone();
     }
-    let first = document.text.lines().map(|line| line.trim_start_matches('#').trim()).find(|line| !line.is_empty());
+    let first =
+        document.text.lines().map(|line| line.trim_start_matches('#').trim()).find(|line| !line.is_empty());
     // A string of JSON is one of YAML too.
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
     let (name, about) = (quoted(&document.name), quoted(first.unwrap_or(&document.name)));
@@ -103,7 +104,12 @@ mod tests {
     #[test]
     fn a_document_says_what_it_is_about() {
         let plain = skill(&document("\n# When a \"disk\" is full\nRun df.\n"));
-        assert!(plain.starts_with("---\nname: \"runbooks-disk\"\ndescription: \"When a \\\"disk\\\" is full\"\n---\n"), "{plain}");
+        assert!(
+            plain.starts_with(
+                "---\nname: \"runbooks-disk\"\ndescription: \"When a \\\"disk\\\" is full\"\n---\n"
+            ),
+            "{plain}"
+        );
         let own = "---\nname: disk\ntriggers: [disk]\n---\nRun df.\n";
         assert_eq!(skill(&document(own)), own);
     }

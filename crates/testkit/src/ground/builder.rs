@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::{Ground, node};
 use crate::cluster::{Cluster, Existing};
 use crate::control_plane::ControlPlane;
-use crate::python::Environment;
+use crate::python::{Environment, Packages};
 use crate::repository::Programs;
 use crate::{Binaries, Cache, Error, files, images};
 
@@ -22,7 +22,7 @@ pub struct Builder {
     directory: Option<PathBuf>,
     existing: bool,
     operator: bool,
-    agent: bool,
+    packages: Vec<Packages>,
     model_key: Option<String>,
     crash_backoff: Duration,
     images: images::Table,
@@ -34,7 +34,7 @@ impl Default for Builder {
             directory: None,
             existing: false,
             operator: true,
-            agent: false,
+            packages: Vec::new(),
             model_key: None,
             crash_backoff: CRASH_BACKOFF,
             images: images::Table::new(),
@@ -66,9 +66,14 @@ impl Builder {
 
     /// Whether the agent's image is there, which takes its virtual environment.
     #[must_use]
-    pub fn agent(mut self, agent: bool) -> Self {
-        self.agent = agent;
-        self
+    pub fn agent(self, agent: bool) -> Self {
+        self.with_packages(&[Packages::Sdk], agent)
+    }
+
+    /// Whether the images of the engines `cli` and `main` are there, which take a virtual environment each.
+    #[must_use]
+    pub fn engines(self, engines: bool) -> Self {
+        self.with_packages(&[Packages::Cli, Packages::Main], engines)
     }
 
     /// The model's key, for a Secret in the prepared namespaces: agents that don't reach the model through the gateway need
@@ -124,6 +129,12 @@ impl Builder {
         Ok(ground)
     }
 
+    fn with_packages(mut self, wanted: &[Packages], are_wanted: bool) -> Self {
+        self.packages.retain(|packages| !wanted.contains(packages));
+        self.packages.extend(wanted.iter().filter(|_| are_wanted));
+        self
+    }
+
     fn place(&self) -> Result<(PathBuf, Option<TempDir>), Error> {
         if let Some(directory) = &self.directory {
             fs::create_dir_all(directory).map_err(Error::file("create", directory))?;
@@ -153,9 +164,14 @@ impl Builder {
     ) -> Result<images::Table, Error> {
         let dir = directory.join("images");
         let mut table = images::Table::from([images::shell(&dir)?, images::operator(&dir, programs)?]);
-        if self.agent {
-            let environment = Environment::get(nursery, cache).await?;
-            table.extend([images::agent(&dir, &environment, kubectl)?]);
+        for packages in &self.packages {
+            let environment = Environment::of(*packages, nursery, cache).await?;
+            let image = match packages {
+                Packages::Sdk => images::agent,
+                Packages::Cli => images::cli,
+                Packages::Main => images::main,
+            };
+            table.extend([image(&dir, &environment, kubectl)?]);
         }
         table.extend(self.images.clone());
         Ok(table)

@@ -79,7 +79,9 @@ impl Events {
         self.has_finished = action["kind"] == "FinishAction";
         self.words = None;
         events.extend(match action["kind"].as_str() {
-            Some("FinishAction") => vec![Event::Finish(verdict_block::conclusion(string(&action["message"])))],
+            Some("FinishAction") => {
+                vec![Event::Finish(verdict_block::conclusion(string(&action["message"])))]
+            }
             Some("ThinkAction") => vec![Event::Thought { text: string(&action["thought"]).to_owned() }],
             Some("TerminalAction") => vec![command(id, string(&action["command"]).to_owned())],
             Some("FileEditorAction") => {

@@ -40,7 +40,8 @@ fn usage(value: &Value) -> Usage {
         counts.flatten().sum()
     };
     let cost: f64 = metrics.iter().filter_map(|metrics| metrics["accumulated_cost"].as_f64()).sum();
-    let calls = metrics.iter().filter_map(|metrics| metrics["token_usages"].as_array()).map(Vec::len).sum::<usize>();
+    let calls =
+        metrics.iter().filter_map(|metrics| metrics["token_usages"].as_array()).map(Vec::len).sum::<usize>();
     Usage {
         input_tokens: sum("prompt_tokens"),
         output_tokens: sum("completion_tokens"),
@@ -66,7 +67,8 @@ mod tests {
                 "token_usages": [{}, {}],
             })
         };
-        let usage_to_metrics = serde_json::json!({ "agent": metrics(0.25, 10), "condenser": metrics(0.5, 5) });
+        let usage_to_metrics =
+            serde_json::json!({ "agent": metrics(0.25, 10), "condenser": metrics(0.5, 5) });
         let state = serde_json::json!({
             "execution_status": "finished",
             "stats": { "usage_to_metrics": usage_to_metrics },
@@ -74,13 +76,18 @@ mod tests {
         let state = BaseState::read(state.to_string().as_bytes()).expect("a state");
         assert_eq!(state.status, Some(State::Finished));
         let usage = state.usage;
-        assert_eq!((usage.input_tokens, usage.output_tokens, usage.cache_read_tokens, usage.calls), (15, 4, 2, 4));
+        assert_eq!(
+            (usage.input_tokens, usage.output_tokens, usage.cache_read_tokens, usage.calls),
+            (15, 4, 2, 4)
+        );
         assert_eq!(usage.cost_usd.as_deref(), Some("0.750000"));
     }
 
     #[test]
     fn half_a_file_and_strange_files_say_nothing() {
-        for text in ["", "{\"execution_status\": \"fini", "7", "{}", r#"{"execution_status":"idle","stats":[]}"#] {
+        for text in
+            ["", "{\"execution_status\": \"fini", "7", "{}", r#"{"execution_status":"idle","stats":[]}"#]
+        {
             let state = BaseState::read(text.as_bytes()).unwrap_or_default();
             assert_eq!(state, BaseState::default(), "{text}");
         }

@@ -1,0 +1,65 @@
+//! A fixture: what an engine printed, how it exited, and the files that its adapter reads.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use punching_fist_testkit::python::Environment;
+use punching_fist_testkit::repository;
+
+use super::cases::Case;
+use super::engine::Engine;
+use super::normal::Normal;
+use super::sandbox::Ran;
+
+/// Writes the fixture, in the place of the one before it.
+pub fn write(engine: Engine, case: &Case, environment: &Environment, ran: &Ran) -> io::Result<()> {
+    let place = repository::root().join("crates/runner/tests/fixtures").join(engine.name()).join(case.name);
+    match fs::remove_dir_all(&place) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => fs::create_dir_all(&place)?,
+    }
+    let run = ran.directory.path();
+    let mut normal = Normal::new(environment, run);
+    let out = run.join("out");
+    fs::write(place.join("stdout"), normal.stdout(&text(&out.join("stdout"))?))?;
+    fs::write(place.join("stderr"), normal.stderr(&text(&out.join("stderr"))?))?;
+    fs::write(place.join("exit"), format!("{}\n", ran.exit))?;
+    for (path, name) in engine.events().map(|below| files(&run.join(below))).unwrap_or_default() {
+        let target = place.join("files").join(normal.path(&name));
+        fs::create_dir_all(target.parent().unwrap_or(&place))?;
+        fs::write(target, normal.json(&text(&path)?))?;
+    }
+    Ok(())
+}
+
+fn text(path: &Path) -> io::Result<String> {
+    Ok(String::from_utf8_lossy(&fs::read(path)?).into_owned())
+}
+
+/// The files that adapters read, each with its path below `root`, in an order that doesn't depend on the run.
+fn files(root: &Path) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    let mut directories = vec![root.to_owned()];
+    while let Some(directory) = directories.pop() {
+        let Ok(entries) = fs::read_dir(&directory) else { continue };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            if path.is_dir() {
+                directories.push(path);
+            } else if let Some(name) = wanted(root, &path) {
+                found.push((path, name));
+            }
+        }
+    }
+    found.sort_by_key(|(_, name)| (name.len(), name.clone()));
+    found
+}
+
+/// Of `cli` the state (its events are on standard output), of `main` the events.
+fn wanted(root: &Path, path: &Path) -> Option<String> {
+    let name = path.strip_prefix(root).ok()?.to_str()?.to_owned();
+    let is_state = path.file_name().is_some_and(|name| name == "base_state.json");
+    let is_event = name.contains("/events/") && path.extension().is_some_and(|kind| kind == "json");
+    let of_cli = name.contains("/event-");
+    (is_state || is_event && !of_cli).then_some(name)
+}
