@@ -183,6 +183,23 @@ fn fixes_work_with_kubectl_and_what_is_no_fix_is_refused() {
 }
 
 #[test]
+fn what_cannot_be_prepared_is_refused_with_the_reason_alone() {
+    on_ground(async |ground| {
+        for (arguments, says) in [
+            (&["punching-fist"][..], "the operator's own namespace"),
+            (&["kube-system", "--remediate"], "take over the cluster"),
+            (&["Shop"], "lower case"),
+            (&["shop", "--network-policy", "--api-server-cidr", "10.0.0.1/8"], "--api-server-cidr"),
+        ] {
+            // It fails before kubectl is given anything.
+            let refusal = prepare(ground, arguments).await.expect_err(says).to_string();
+            assert!(refusal.contains(says) && !refusal.contains("kubectl apply"), "{refusal}");
+        }
+        Ok(())
+    });
+}
+
+#[test]
 fn a_namespace_is_prepared_again_and_taken_back() {
     on_ground(async |ground| {
         namespaces::ensure(&ground.client(), "again").await?;

@@ -111,10 +111,10 @@ fn pull_secrets_are_on_every_service_account() {
 fn the_operator_may_have_agents_write_only_where_they_may() {
     let verbs = |line: &str| -> Vec<String> {
         let role = find(&documents(line), "Role", "punching-fist-tasks");
-        let rule = |rule: &Value| {
+        let said = |rule: &Value| {
             format!("{} {}{}", rule["verbs"][0], rule["resources"][0], rule["resourceNames"]).replace('"', "")
         };
-        role["rules"].as_array().unwrap().iter().map(rule).collect()
+        role["rules"].as_array().unwrap().iter().map(said).collect()
     };
     assert_eq!(
         verbs("shop"),
