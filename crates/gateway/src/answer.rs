@@ -139,6 +139,7 @@ impl Out {
                 self.meter.used(&tokens, cost);
                 self.close(End::Used(tokens, cost), "answered");
             }
+            None if self.reserved.is_none() => self.close(End::Free, "answered"),
             None => self.close(End::Unknown, "no_usage"),
         }
     }

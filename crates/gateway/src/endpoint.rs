@@ -78,7 +78,11 @@ impl Endpoint {
     /// Its address at the profile's provider. As LiteLLM has it: what is told for OpenAI's form ends before
     /// `/chat/completions`, what is told for Anthropic's before `/v1` or behind it.
     pub(crate) fn url(self, profile: &AgentProfile, query: Option<&str>) -> String {
-        let base = profile.base_url.as_deref().map(|base| base.trim_end_matches('/'));
+        let base = profile.base_url.as_deref();
+        let (base, own_query) = match base.map(|base| base.split_once('?').unwrap_or((base, ""))) {
+            Some((base, query)) => (Some(base.trim_end_matches('/')), query),
+            None => (None, ""),
+        };
         let base = match (self.style(), base) {
             (Style::OpenAi, base) => base.unwrap_or(OPENAI).to_owned(),
             (Style::Anthropic, None) => ANTHROPIC.to_owned(),
@@ -88,8 +92,10 @@ impl Endpoint {
             }
         };
         let base = base.strip_suffix(self.tail()).unwrap_or(&base);
-        let query = query.map(|query| format!("?{query}")).unwrap_or_default();
-        format!("{base}{}{query}", self.tail())
+        let queries = [own_query, query.unwrap_or_default()].into_iter().filter(|query| !query.is_empty());
+        let query = queries.collect::<Vec<_>>().join("&");
+        let mark = if query.is_empty() { "" } else { "?" };
+        format!("{base}{}{mark}{query}", self.tail())
     }
 }
 
@@ -131,11 +137,18 @@ mod tests {
             (Messages, Some("http://llm"), "http://llm/v1/messages"),
             (Messages, Some("http://llm/v1"), "http://llm/v1/messages"),
             (Messages, Some("http://llm/v1/messages"), "http://llm/v1/messages"),
+            (
+                ChatCompletions,
+                Some("http://llm/v1/?api-version=1"),
+                "http://llm/v1/chat/completions?api-version=1",
+            ),
             (CountTokens, Some("http://llm/v1/messages"), "http://llm/v1/messages/count_tokens"),
         ] {
             let profile = serde_json::json!({"image": "i", "model": "m", "baseURL": base});
             let profile: AgentProfile = serde_json::from_value(profile).unwrap();
             assert_eq!(endpoint.url(&profile, None), url);
+            let mark = if url.contains('?') { '&' } else { '?' };
+            assert_eq!(endpoint.url(&profile, Some("beta=true")), format!("{url}{mark}beta=true"));
         }
     }
 }

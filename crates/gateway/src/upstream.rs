@@ -21,8 +21,11 @@ use crate::endpoint::Style;
 
 /// How long a connection may take, TLS included.
 const CONNECT: Duration = Duration::from_secs(15);
-/// How long a connection is kept for the next call.
-const IDLE: Duration = Duration::from_secs(60);
+/// How long a connection is kept for the next call: less than servers do. One that the server closes just when a call goes
+/// out breaks that call, which stays charged, as nobody knows whether it was taken.
+const IDLE: Duration = Duration::from_secs(4);
+/// How often a connection shows that it lives while a model thinks: what stands between forgets silent ones.
+const KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// What of a request's headers goes out. Not what selects an account of the provider's, nor what a proxy added.
 const PASSED_OUT: [&str; 7] =
@@ -75,6 +78,7 @@ impl Upstream {
         let mut http = HttpConnector::new();
         http.enforce_http(false);
         http.set_nodelay(true);
+        http.set_keepalive(Some(KEEPALIVE));
         let https = HttpsConnectorBuilder::new().with_tls_config(tls()?).https_or_http().enable_http1();
         let mut connector = TimeoutConnector::new(https.wrap_connector(http));
         connector.set_connect_timeout(Some(CONNECT));

@@ -173,6 +173,7 @@ async fn counting_tokens_is_free() {
     ground.provider.script([Script::Json(200, r#"{"input_tokens":5}"#.to_owned())]);
     assert_eq!(ground.post("/v1/messages/count_tokens", &body()).await.status, 200);
     assert!(ground.api.calls_of("apply", "*").is_empty());
+    assert!(ground.metrics().contains(r#"calls_total{outcome="answered",profile="openhands"} 1"#));
     ground.api.change::<MaintenanceTask>(NAMESPACE, TASK, |task| {
         task.status.as_mut().unwrap().task.phase = Some(Phase::Failed);
     });

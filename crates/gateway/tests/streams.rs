@@ -5,9 +5,12 @@ mod common;
 use std::time::Duration;
 
 use axum::body::Body;
-use common::{Ground, Script, nothing_in_flight, request, send};
+use common::{Ground, Script, TOKEN, nothing_in_flight, request, send};
 use futures::StreamExt;
+use punching_fist_testkit::wait::until;
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
 use tower::ServiceExt;
 
 const CHAT: &str = "/v1/chat/completions";
@@ -128,13 +131,38 @@ async fn a_client_that_goes_away_pays() {
     let router = ground.router();
     let call = tokio::spawn(async move { send(&router, request(CHAT, &body())).await });
     let asked = async || (ground.provider.asked().len() == 2).then_some(());
-    punching_fist_testkit::wait::until("the call", Duration::from_secs(20), asked).await.unwrap();
+    until("the call", Duration::from_secs(20), asked).await.unwrap();
     call.abort();
     let second = async || (ground.usage().total.calls == 2).then_some(());
-    punching_fist_testkit::wait::until("its charge", Duration::from_secs(20), second).await.unwrap();
+    until("its charge", Duration::from_secs(20), second).await.unwrap();
     assert!(ground.usage().in_flight.is_empty());
     let counted = r#"punching_fist_gateway_calls_total{outcome="broken",profile="openhands"} 2"#;
     assert!(ground.metrics().contains(counted), "{}", ground.metrics());
+}
+
+#[tokio::test]
+async fn a_connection_that_closes_over_a_socket_is_a_client_that_goes_away() {
+    let ground = Ground::new("openai/m").await;
+    ground.provider.script([Script::Silence, Script::Hang(events(&[TEXT]))]);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = ground.router();
+    tokio::spawn(async { axum::serve(listener, router).await });
+    for calls in 1..=2 {
+        let body = body().to_string();
+        let head = format!(
+            "POST {CHAT} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {TOKEN}\r\ncontent-length: {}\r\n\r\n",
+            body.len(),
+        );
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all((head + &body).as_bytes()).await.unwrap();
+        let asked = async || (ground.provider.asked().len() == calls).then_some(());
+        until("the call", Duration::from_secs(20), asked).await.unwrap();
+        drop(client);
+        let charged = async || (ground.usage().total.calls == i64::try_from(calls).unwrap()).then_some(());
+        until("its charge", Duration::from_secs(20), charged).await.unwrap();
+    }
+    assert!(ground.usage().in_flight.is_empty());
 }
 
 #[tokio::test]
