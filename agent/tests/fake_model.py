@@ -25,8 +25,8 @@ SILENCE, HALF = object(), object()
 
 
 class FakeModel:
-    """Answers are strings (text), tools, numbers (an HTTP error), pairs of an HTTP error and its text, SILENCE, HALF, or
-    functions that make one of the request. Requests are kept."""
+    """Answers are strings (text), tools, numbers (an HTTP error), pairs of an HTTP error and its text, SILENCE, HALF,
+    or functions that make one of the request. Requests are kept."""
 
     def __init__(self, *answers):
         self.requests: list[dict] = []

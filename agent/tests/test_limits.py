@@ -49,8 +49,8 @@ class LimitsTest(AgentCase):
 
     def test_the_gateways_word_is_the_reason(self):
         table = [
-            (403, "BudgetExceeded", 12, "BudgetExceeded"),
-            (403, "RunOver", 11, "ConfigurationRefused"),
+            (400, "BudgetExceeded", 12, "BudgetExceeded"),
+            (400, "RunOver", 11, "ConfigurationRefused"),
             (403, "Refused", 11, "ConfigurationRefused"),
             (401, "Unauthenticated", 11, "CredentialsRefused"),
             (503, "Unavailable", 10, "ProviderFault"),
@@ -71,7 +71,11 @@ class LimitsTest(AgentCase):
                 self.assertEqual((usage["calls"], usage["inputTokens"], usage["costUSD"]), (1, 1000, "0.001500"))
 
     def test_the_gateways_word_is_the_reason_in_anthropics_form(self):
-        table = [("BudgetExceeded", 403, 12, "BudgetExceeded"), ("Unauthenticated", 401, 11, "CredentialsRefused")]
+        table = [
+            ("BudgetExceeded", 403, 12, "BudgetExceeded"),
+            ("Refused", 400, 11, "ConfigurationRefused"),
+            ("Unauthenticated", 401, 11, "CredentialsRefused"),
+        ]
 
         def run(row):
             with FakeModel((row[1], f"punching-fist-gateway: {row[0]}: so it is.")) as fake:

@@ -5,6 +5,7 @@ mod bench;
 mod cluster;
 mod demo;
 mod generate;
+mod images;
 mod test;
 
 use std::error::Error;
@@ -35,6 +36,9 @@ enum Command {
     Generate(generate::Arguments),
     /// Measure what we cost, beside the same thing without us
     Bench(bench::Arguments),
+    /// Try what can be tried of the images without Docker
+    #[command(subcommand)]
+    Images(images::Command),
     /// A cluster for development, in the background: control plane, node, kinds, operator
     #[command(subcommand)]
     Cluster(cluster::Command),
@@ -48,6 +52,7 @@ async fn main() -> ExitCode {
         Command::Agents(arguments) => agents::run(&arguments).await,
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments).await,
+        Command::Images(command) => images::run(&command),
         Command::Cluster(command) => cluster::run(command).await,
     };
     outcome.unwrap_or_else(|error| {
