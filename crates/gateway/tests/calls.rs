@@ -98,6 +98,7 @@ async fn the_token_comes_in_either_header_and_the_key_goes_where_the_provider_wa
     for (name, value) in [
         ("anthropic-version", "2023-06-01"),
         ("anthropic-beta", "some"),
+        ("accept-encoding", "gzip"),
         ("cookie", "a=b"),
         ("openai-organization", "another"),
         ("x-forwarded-for", "10.0.0.1"),
@@ -112,6 +113,7 @@ async fn the_token_comes_in_either_header_and_the_key_goes_where_the_provider_wa
         (&asked.headers["anthropic-version"], &asked.headers["anthropic-beta"]),
         (&"2023-06-01".parse().unwrap(), &"some".parse().unwrap())
     );
+    assert_eq!(asked.headers["accept-encoding"], "identity", "or its usage can't be read");
     for name in ["authorization", "cookie", "openai-organization", "x-forwarded-for"] {
         assert!(!asked.headers.contains_key(name), "{name}");
     }

@@ -206,6 +206,19 @@ async fn a_lost_answer_to_a_write_is_looked_after() {
     assert_eq!((usage.total.calls, usage.total.cost_usd.as_deref()), (2, Some("0.8")), "settled once");
 }
 
+/// The charge was written, but nobody could see that, and so the call never went out: the charge is taken back.
+#[tokio::test]
+async fn a_charge_for_a_call_that_never_went_out_is_taken_back() {
+    let ground = Ground::new("openai/m").await;
+    ground.provider.script([Script::Json(200, DEAR.to_owned())]);
+    ground.post(CHAT, &body()).await;
+    ground.api.inject("apply", STATUS, Fault::DoneThenStatus(500), Times::Once);
+    ground.api.inject("get", "maintenancetasks", Fault::Status(500), Times::Once);
+    assert_eq!(ground.post(CHAT, &body()).await.status, 503);
+    let usage = ground.usage();
+    assert_eq!((usage.total.calls, usage.in_flight.len(), ground.provider.asked().len()), (1, 0, 1));
+}
+
 #[tokio::test]
 async fn what_it_cost_is_written_when_the_api_server_is_back() {
     let ground = Ground::new("openai/m").await;
