@@ -46,6 +46,7 @@ class FakeModel:
                 answer = model._next(body)
                 if answer is SILENCE:
                     model._closed.wait()
+                    return
                 status, content = model._answer(answer, body)
                 data = json.dumps(content).encode()
                 self.send_response(status)
