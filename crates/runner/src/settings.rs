@@ -160,11 +160,10 @@ impl Environment {
     }
 
     fn task(&self, engine: &dyn Engine) -> Result<Task, SettingError> {
-        let (prompt_file, prompt) = file(PROMPT_FILE, self.required(PROMPT_FILE)?)?;
+        let prompt = file(PROMPT_FILE, self.required(PROMPT_FILE)?)?;
         let timeout = number(TIMEOUT_SECONDS, self.required(TIMEOUT_SECONDS)?, MOST_SECONDS)?;
         Ok(Task {
             prompt,
-            prompt_file,
             mode: self.word(MODE, "Investigate or Remediate")?,
             model: of_model(engine, MODEL, self.optional(MODEL).unwrap_or_default().to_owned())?,
             api_key: of_model(engine, API_KEY, self.api_key()?)?,
@@ -181,7 +180,6 @@ impl Environment {
                 .unwrap_or_default(),
             state_directory: state_directory(),
             workspace: std::env::current_dir()?,
-            home: self.optional("HOME").unwrap_or("/").into(),
         })
     }
 
@@ -190,7 +188,7 @@ impl Environment {
         let Some(path) = self.optional(TOKEN_FILE) else {
             return Ok(self.optional(API_KEY).unwrap_or_default().to_owned());
         };
-        let (_, token) = file(TOKEN_FILE, path)?;
+        let token = file(TOKEN_FILE, path)?;
         Ok(token.trim().to_owned())
     }
 
@@ -204,7 +202,7 @@ impl Environment {
         let path =
             self.optional(KUBECONFIG).map(Path::new).filter(|path| path.starts_with(kubeconfig::DIRECTORY));
         let Some(path) = path else { return Ok(()) };
-        let (_, text) = file(KUBECONFIG, path)?;
+        let text = file(KUBECONFIG, path)?;
         Ok(kubeconfig::check(&text).map(drop)?)
     }
 
@@ -240,11 +238,11 @@ fn of_model(engine: &dyn Engine, name: &'static str, value: String) -> Result<St
 }
 
 /// What stands in a file that a variable names.
-fn file(name: &'static str, path: impl Into<PathBuf>) -> Result<(PathBuf, String), SettingError> {
+fn file(name: &'static str, path: impl Into<PathBuf>) -> Result<String, SettingError> {
     let path = path.into();
     let problem = match fs::read(&path) {
         Ok(bytes) if bytes.trim_ascii().is_empty() => "is empty".to_owned(),
-        Ok(bytes) => return Ok((path, String::from_utf8_lossy(&bytes).into_owned())),
+        Ok(bytes) => return Ok(String::from_utf8_lossy(&bytes).into_owned()),
         Err(error) => format!("can't be read: {error}"),
     };
     Err(SettingError::File { name, path, problem })

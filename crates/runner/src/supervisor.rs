@@ -63,6 +63,8 @@ impl<'a, W: AsFd> Supervisor<'a, W> {
     /// Starts the engine.
     pub fn start(settings: &'a Settings, journal: &'a mut Journal<W>) -> Result<Self, Fault> {
         let launch = settings.engine.launch(&settings.task)?;
+        // Before the engine starts: what is there already is none of its.
+        let reader = settings.engine.reader(&settings.task);
         // A child inherits its parent's signal mask: it is there before the runner keeps signals back for itself.
         let mut child = start(&launch, &settings.task)?;
         // A process id always fits: the kernel's are positive `i32`s.
@@ -77,7 +79,7 @@ impl<'a, W: AsFd> Supervisor<'a, W> {
             journal,
             inbox,
             pending,
-            reader: settings.engine.reader(&settings.task),
+            reader,
             engine,
             observed: Observed::default(),
             // Its end may be older than our ear for it.

@@ -11,8 +11,6 @@ use crate::skills::Skills;
 pub struct Task {
     /// The prompt as the operator rendered it.
     pub prompt: String,
-    /// The file that it stands in.
-    pub prompt_file: PathBuf,
     /// What the agent is there for.
     pub mode: Mode,
     /// The model as litellm calls it, with its provider: `openai/…`. Empty where the engine needs none.
@@ -37,8 +35,6 @@ pub struct Task {
     pub state_directory: PathBuf,
     /// Where the agent works: the engine's current directory.
     pub workspace: PathBuf,
-    /// The user's home directory.
-    pub home: PathBuf,
 }
 
 /// What an agent is there for.

@@ -1,13 +1,15 @@
 //! The engine `cli`: `openhands --headless --json`, from PyPI's `openhands` 1.16. It prints its events, keeps its state in
 //! a file, and exits with 0 whatever happened.
 
+mod completions;
 mod events;
 mod state;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use punching_fist_protocol::{Event, State};
+use nix::sys::signal::Signal;
+use punching_fist_protocol::{Event, State, Usage};
 use serde_json::{Value, json};
 
 use super::openhands::{self, RETRIES, RETRY_MAX_WAIT, RETRY_MIN_WAIT, TIMEOUT};
@@ -15,6 +17,7 @@ use super::{Engine, ExitCodes, Launch, Reader, Reading};
 use crate::judge::{Fault, ProcessEnd};
 use crate::task::Task;
 use crate::verdict_block;
+use completions::Completions;
 use events::Events;
 use state::BaseState;
 
@@ -24,7 +27,9 @@ const KEEP_FIRST: u32 = 4;
 
 /// Settings that keep it quiet and off the network. The instructions that it fetches from GitHub at every start are pinned
 /// by nobody, and where the network drops packets it waits two minutes for them: git finds that one address nowhere.
-const QUIET: [(&str, &str); 5] = [
+const QUIET: [(&str, &str); 6] = [
+    // Its events would stay in a buffer until it ends.
+    ("PYTHONUNBUFFERED", "1"),
     ("OPENHANDS_SUPPRESS_BANNER", "1"),
     ("LITELLM_LOCAL_MODEL_COST_MAP", "True"),
     ("GIT_CONFIG_COUNT", "1"),
@@ -48,17 +53,22 @@ impl Engine for Cli {
             arguments: flags.into_iter().chain([prompt]).collect(),
             set: variables(task),
             files: files(task),
-            watched: Some(conversations(task)),
+            watched: Some(written(task)),
             ..Launch::default()
         })
     }
 
     fn reader(&self, task: &Task) -> Box<dyn Reader> {
-        Box::new(Conversation::of(conversations(task)))
+        Box::new(Conversation::of(task))
     }
 
     fn exit_codes(&self) -> ExitCodes {
         ExitCodes::Meaningless
+    }
+
+    /// While the model is called it does nothing about SIGINT. What it has printed by then is with us already.
+    fn stop_signal(&self) -> Signal {
+        Signal::SIGTERM
     }
 }
 
@@ -66,8 +76,17 @@ fn persistence(task: &Task) -> PathBuf {
     task.state_directory.join("persistence")
 }
 
+/// Where it writes while it runs.
+fn written(task: &Task) -> PathBuf {
+    task.state_directory.join("run")
+}
+
 fn conversations(task: &Task) -> PathBuf {
-    task.state_directory.join("conversations")
+    written(task).join("conversations")
+}
+
+fn completions(task: &Task) -> PathBuf {
+    written(task).join("completions")
 }
 
 fn variables(task: &Task) -> Vec<(OsString, OsString)> {
@@ -113,6 +132,8 @@ fn agent_settings(task: &Task) -> Value {
             "retry_min_wait": openhands::set("LLM_RETRY_MIN_WAIT").unwrap_or(RETRY_MIN_WAIT),
             "retry_max_wait": openhands::set("LLM_RETRY_MAX_WAIT").unwrap_or(RETRY_MAX_WAIT),
             "timeout": openhands::set("LLM_TIMEOUT").unwrap_or(TIMEOUT),
+            "log_completions": true,
+            "log_completions_folder": completions(task),
             "input_cost_per_token": openhands::set::<f64>("LLM_INPUT_COST_PER_TOKEN"),
             "output_cost_per_token": openhands::set::<f64>("LLM_OUTPUT_COST_PER_TOKEN"),
         })
@@ -135,6 +156,7 @@ fn agent_settings(task: &Task) -> Value {
 struct Conversation {
     directory: PathBuf,
     events: Events,
+    completions: Completions,
     /// As the file says it.
     state: Option<BaseState>,
     /// What was told of it.
@@ -142,8 +164,22 @@ struct Conversation {
 }
 
 impl Conversation {
-    fn of(directory: PathBuf) -> Self {
-        Self { directory, events: Events::default(), state: None, told: None }
+    fn of(task: &Task) -> Self {
+        let completions = Completions::new(completions(task));
+        Self {
+            directory: conversations(task),
+            events: Events::default(),
+            completions,
+            state: None,
+            told: None,
+        }
+    }
+
+    /// What was used: whichever of the two knows more.
+    fn usage(&self) -> Usage {
+        let of_calls = self.completions.usage();
+        let of_state = self.state.as_ref().map(|state| &state.usage);
+        of_state.filter(|usage| usage.calls >= of_calls.calls).cloned().unwrap_or(of_calls)
     }
 
     /// The state, if it is another one than was told. That it has finished is told only after the event that says so,
@@ -157,7 +193,7 @@ impl Conversation {
 
     /// Events with what follows from them.
     fn readings(&mut self, mut events: Vec<Event>) -> Vec<Reading> {
-        events.extend(self.events.usage(self.state.as_ref().map(|state| &state.usage)));
+        events.extend(self.events.usage(self.usage()));
         events.extend(self.state());
         events.into_iter().map(Reading::Event).collect()
     }
@@ -170,10 +206,9 @@ impl Reader for Conversation {
     }
 
     fn look(&mut self) -> Vec<Reading> {
-        match state_file(&self.directory).and_then(|path| std::fs::read(path).ok()) {
-            Some(text) => self.state = BaseState::read(&text).or(self.state.take()),
-            None => return Vec::new(),
-        }
+        self.completions.look();
+        let text = state_file(&self.directory).and_then(|path| std::fs::read(path).ok());
+        self.state = text.and_then(|text| BaseState::read(&text)).or(self.state.take());
         self.readings(Vec::new())
     }
 

@@ -8,6 +8,8 @@ mod sessions;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use nix::sys::signal::Signal;
+
 use super::openhands::{self, RETRIES, RETRY_MAX_WAIT, RETRY_MIN_WAIT, RETRY_MULTIPLIER, TIMEOUT};
 use super::{Engine, ExitCodes, Launch, Reader, Reading};
 use crate::judge::{Fault, ProcessEnd};
@@ -45,6 +47,11 @@ impl Engine for Main {
 
     fn exit_codes(&self) -> ExitCodes {
         ExitCodes::Meaningless
+    }
+
+    /// While the model is called it does nothing about SIGINT. What it has done by then is in its files already.
+    fn stop_signal(&self) -> Signal {
+        Signal::SIGTERM
     }
 }
 

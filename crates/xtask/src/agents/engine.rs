@@ -78,6 +78,14 @@ impl Engine {
         words.into_iter().map(str::to_owned).collect()
     }
 
+    /// What it is asked to end with, as a line.
+    pub fn stop_signal(self) -> &'static str {
+        match self {
+            Self::Sdk => "INT\n",
+            Self::Cli | Self::Main => "TERM\n",
+        }
+    }
+
     /// What the engine finds in its environment.
     pub fn variables(self, environment: &Environment, model_url: &str) -> Vec<(String, String)> {
         let search = format!("{}:/usr/local/bin:/usr/bin:/bin", environment.directory.join("bin").display());
@@ -89,6 +97,7 @@ impl Engine {
             ("TMUX_TMPDIR", format!("{INSIDE}/tmp")),
             ("LANG", "C.UTF-8".to_owned()),
             ("PYTHONDONTWRITEBYTECODE", "1".to_owned()),
+            ("PYTHONUNBUFFERED", "1".to_owned()),
             ("LITELLM_LOCAL_MODEL_COST_MAP", "True".to_owned()),
             ("PUNCHING_FIST_TERMINATION_LOG", format!("{INSIDE}/termination-log")),
             ("PUNCHING_FIST_PROMPT_FILE", format!("{INSIDE}/state/task.md")),
@@ -126,7 +135,7 @@ impl Engine {
     pub fn events(self) -> Option<&'static str> {
         match self {
             Self::Sdk => None,
-            Self::Cli => Some("state/conversations"),
+            Self::Cli => Some("state/run"),
             Self::Main => Some("state/sessions"),
         }
     }
@@ -144,7 +153,7 @@ fn sdk_variables() -> Vec<(&'static str, String)> {
 fn cli_variables() -> Vec<(&'static str, String)> {
     vec![
         ("OPENHANDS_PERSISTENCE_DIR", format!("{INSIDE}/state/persistence")),
-        ("OPENHANDS_CONVERSATIONS_DIR", format!("{INSIDE}/state/conversations")),
+        ("OPENHANDS_CONVERSATIONS_DIR", format!("{INSIDE}/state/run/conversations")),
         ("OPENHANDS_WORK_DIR", format!("{INSIDE}/workspace")),
         ("OPENHANDS_SUPPRESS_BANNER", "1".to_owned()),
         ("GIT_CONFIG_COUNT", "1".to_owned()),
@@ -180,6 +189,8 @@ fn agent_settings() -> Value {
             "retry_min_wait": 1,
             "retry_max_wait": 1,
             "timeout": SECONDS_TO_ANSWER,
+            "log_completions": true,
+            "log_completions_folder": format!("{INSIDE}/state/run/completions"),
             "input_cost_per_token": INPUT_COST_PER_TOKEN.parse::<f64>().unwrap_or_default(),
             "output_cost_per_token": OUTPUT_COST_PER_TOKEN.parse::<f64>().unwrap_or_default(),
         })

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use punching_fist_testkit::python::Environment;
 use punching_fist_testkit::repository;
+use serde_json::{Value, json};
 
 use super::cases::Case;
 use super::engine::Engine;
@@ -25,12 +26,35 @@ pub fn write(engine: Engine, case: &Case, environment: &Environment, ran: &Ran) 
     fs::write(place.join("stdout"), normal.stdout(&text(&out.join("stdout"))?))?;
     fs::write(place.join("stderr"), normal.stderr(&text(&out.join("stderr"))?))?;
     fs::write(place.join("exit"), format!("{}\n", ran.exit))?;
-    for (path, name) in engine.events().map(|below| files(&run.join(below))).unwrap_or_default() {
-        let target = place.join("files").join(normal.path(&name));
-        fs::create_dir_all(target.parent().unwrap_or(&place))?;
-        fs::write(target, normal.json(&text(&path)?))?;
+    let files = engine.events().map(|below| files(&run.join(below))).unwrap_or_default();
+    let calls = files.iter().filter(|(_, name)| is_call(name));
+    for (number, (path, _)) in calls.enumerate() {
+        let kept = normal.json(&usage(&text(path)?));
+        keep(&place, &format!("completions/{}.json", number + 1), &kept)?;
+    }
+    for (path, name) in files.iter().filter(|(_, name)| !is_call(name)) {
+        let name = normal.path(name);
+        keep(&place, &name, &normal.json(&text(path)?))?;
     }
     Ok(())
+}
+
+fn keep(place: &Path, name: &str, text: &str) -> io::Result<()> {
+    let target = place.join("files").join(name);
+    fs::create_dir_all(target.parent().unwrap_or(place))?;
+    fs::write(target, text)
+}
+
+/// Whether a file is what the engine `cli` keeps of a call, under a name that has the time in it.
+fn is_call(name: &str) -> bool {
+    name.starts_with("completions/")
+}
+
+/// Of a call what the adapter reads: the rest is the whole conversation once more.
+fn usage(call: &str) -> String {
+    let call: Value = serde_json::from_str(call).unwrap_or_default();
+    let response = call.get("response").map(|response| json!({ "usage": response["usage"] }));
+    json!({ "cost": call["cost"], "usage_summary": call["usage_summary"], "response": response }).to_string()
 }
 
 fn text(path: &Path) -> io::Result<String> {
@@ -55,11 +79,11 @@ fn files(root: &Path) -> Vec<(PathBuf, String)> {
     found
 }
 
-/// Of `cli` the state (its events are on standard output), of `main` the events.
+/// Of `cli` the state and the calls (its events are on standard output), of `main` the events.
 fn wanted(root: &Path, path: &Path) -> Option<String> {
     let name = path.strip_prefix(root).ok()?.to_str()?.to_owned();
     let is_state = path.file_name().is_some_and(|name| name == "base_state.json");
     let is_event = name.contains("/events/") && path.extension().is_some_and(|kind| kind == "json");
     let of_cli = name.contains("/event-");
-    (is_state || is_event && !of_cli).then_some(name)
+    (is_state || is_call(&name) || is_event && !of_cli).then_some(name)
 }

@@ -18,7 +18,8 @@ use super::cases::{Case, End};
 use super::engine::{Engine, INSIDE};
 
 /// Process 1 of the namespace, as the runner is in a pod. It takes names of signals on its standard input. The engine
-/// gets a pipe for its output: what an agent writes into that through /proc is to be seen.
+/// gets a pipe for its output: what an agent writes into that through /proc is to be seen. It alone gets the environment:
+/// a key in that of process 1 would be found.
 const INIT: &str = r#"
 mount --bind "$0" "$1"
 cd "$1/workspace"
@@ -28,7 +29,11 @@ cat < "$out/stdout.pipe" > "$out/stdout" &
 cat < "$out/stderr.pipe" > "$out/stderr" &
 exec 3<&0
 shift
-setsid env --default-signal "$@" > "$out/stdout.pipe" 2> "$out/stderr.pipe" < /dev/null &
+(
+    . "$out/environment"
+    rm "$out/environment"
+    exec setsid env --default-signal "$@" > "$out/stdout.pipe" 2> "$out/stderr.pipe" < /dev/null
+) &
 engine=$!
 while read -r signal <&3; do kill -s "$signal" -- "-$engine"; done &
 code=0
@@ -38,12 +43,10 @@ sleep 0.5
 echo "$code" > "$out/exit"
 "#;
 /// How long a call of the model is left alone until its answer has surely come to the engine.
-const SETTLE: Duration = Duration::from_secs(3);
+const SETTLE: Duration = Duration::from_secs(2);
 /// What an engine may take to end when it is asked to.
 const TO_STOP: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(50);
-/// What every engine is stopped with.
-const STOP: &str = "INT\n";
 
 /// What a run left behind.
 pub struct Ran {
@@ -67,11 +70,14 @@ pub async fn run(
     let started = Instant::now();
     let mut command = enter();
     command.arg(directory.path()).arg(INSIDE).args(engine.command(environment));
-    command.env_clear().envs(engine.variables(environment, &model.url));
+    let variables = engine.variables(environment, &model.url);
+    let exports = variables.iter().map(|(name, value)| format!("export {name}='{value}'\n"));
+    fs::write(directory.path().join("out/environment"), exports.collect::<String>())?;
+    command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin");
     // What an agent writes to the output of process 1 is for nobody.
     command.stdout(Stdio::null());
     let mut child = command.stdin(Stdio::piped()).kill_on_drop(true).spawn()?;
-    end(&mut child, case.end, model).await?;
+    end(&mut child, engine, case.end, model).await?;
     // Whoever is left ends with process 1.
     child
         .start_kill()
@@ -92,14 +98,14 @@ fn enter() -> Command {
     command
 }
 
-async fn end(child: &mut Child, end: End, model: &ScriptedModel) -> io::Result<()> {
+async fn end(child: &mut Child, engine: Engine, end: End, model: &ScriptedModel) -> io::Result<()> {
     let patience = match end {
         End::Itself(patience) => patience,
         End::Stopped { calls } => {
             after(calls, model, child).await?;
             let mut signals =
                 child.stdin.take().ok_or_else(|| io::Error::other("the sandbox takes no signals"))?;
-            signals.write_all(STOP.as_bytes()).await?;
+            signals.write_all(engine.stop_signal().as_bytes()).await?;
             TO_STOP
         }
         End::Killed { calls } => {

@@ -36,9 +36,11 @@ impl Events {
             "ActionEvent" => self.action(&event),
             "ObservationEvent" => self.observation(&event),
             "MessageEvent" if is_agents => self.message(text(&event["llm_message"]["content"])),
+            // The task itself.
+            "MessageEvent" => Vec::new(),
             "AgentErrorEvent" => vec![refused_call(&event)],
             "ConversationErrorEvent" => vec![error(&event)],
-            _ => Vec::new(),
+            _ => return None,
         })
     }
 
@@ -56,11 +58,10 @@ impl Events {
         has_block.then_some(finish)
     }
 
-    /// What was used, if that is news: tokens and money as the state's file says, steps as they were seen.
-    pub fn usage(&mut self, of_state: Option<&Usage>) -> Option<Event> {
+    /// What was used, if that is news: with the steps that were seen.
+    pub fn usage(&mut self, usage: Usage) -> Option<Event> {
         let steps = self.steps.len() as u64;
-        let usage = of_state.unwrap_or(&self.told);
-        let usage = Usage { iterations: steps, calls: usage.calls.max(steps), ..usage.clone() };
+        let usage = Usage { iterations: steps, calls: usage.calls.max(steps), ..usage };
         (usage != self.told).then(|| {
             self.told = usage.clone();
             Event::Usage(usage)
@@ -156,4 +157,89 @@ fn string(value: &Value) -> &str {
 fn text(content: &Value) -> String {
     let parts = content.as_array().into_iter().flatten().filter_map(|part| part["text"].as_str());
     parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn action(response: &str, call: &str, action: &Value) -> String {
+        json!({
+            "kind": "ActionEvent", "source": "agent", "llm_response_id": response, "tool_call_id": call,
+            "tool_name": "tool", "thought": [{ "text": "Hm." }], "action": action,
+        })
+        .to_string()
+    }
+
+    fn observation(call: &str, observation: &Value) -> String {
+        json!({ "kind": "ObservationEvent", "source": "environment", "tool_call_id": call, "observation": observation })
+            .to_string()
+    }
+
+    fn said(words: &str) -> String {
+        let message = json!({ "role": "assistant", "content": [{ "type": "text", "text": words }] });
+        json!({ "kind": "MessageEvent", "source": "agent", "llm_response_id": "m", "llm_message": message })
+            .to_string()
+    }
+
+    #[test]
+    fn tools_become_commands_outputs_and_edits() {
+        let mut events = Events::default();
+        let mut read = |line: String| events.read(&line).expect("an event");
+        let edit = json!({ "kind": "FileEditorAction", "command": "create", "path": "/a" });
+        let thought = Event::Thought { text: "Hm.".to_owned() };
+        assert_eq!(
+            read(action("1", "c1", &edit)),
+            [thought.clone(), command("c1".into(), "create /a".into())]
+        );
+        let refused = json!({ "kind": "FileEditorObservation", "command": "create", "is_error": true });
+        assert_eq!(read(observation("c1", &refused)), [Event::Edit { path: "/a".into(), ok: false }]);
+        let other = json!({ "kind": "MCPToolAction", "data": { "a": 1 } });
+        assert_eq!(
+            read(action("1", "c2", &other)),
+            [thought, command("c2".into(), r#"tool {"data":{"a":1}}"#.into())]
+        );
+        let running =
+            json!({ "kind": "TerminalObservation", "exit_code": -1, "content": [{ "text": "on" }] });
+        let output = Event::Output { id: "c3".into(), exit_code: None, text: "on".into() };
+        assert_eq!(read(observation("c3", &running)), [output]);
+        let told = events.usage(Usage::default());
+        assert!(matches!(told, Some(Event::Usage(usage)) if usage.iterations == 1));
+        assert_eq!(events.usage(Usage::default()), None, "nothing new");
+    }
+
+    #[test]
+    fn the_last_action_says_whether_it_has_finished() {
+        let mut events = Events::default();
+        let finish = json!({ "kind": "FinishAction", "message": "Done." });
+        events.read(&action("1", "a", &finish));
+        assert!(events.has_finished());
+        events.read(&action("2", "b", &json!({ "kind": "TerminalAction", "command": "ls" })));
+        assert!(!events.has_finished());
+    }
+
+    #[test]
+    fn words_conclude_only_with_a_block() {
+        for (words, concludes) in [
+            ("Which namespace?", false),
+            ("```json\n{\"verdict\":\"NeedsHuman\",\"summary\":\"s\"}\n```", true),
+            ("I can't say.\n```json\n{\"verdict\":\"Inconclusive\",\"summary\":\"s\"}\n```", true),
+        ] {
+            let mut events = Events::default();
+            events.read(&said(words));
+            assert_eq!(events.concluding_words().is_some(), concludes, "{words}");
+        }
+    }
+
+    #[test]
+    fn other_lines_are_no_events() {
+        for line in ["", "Agent is working", "{}", "[]", "{\"kind\":7}", "{\"kind\":\"finish\"}"] {
+            assert_eq!(Events::default().read(line), None, "{line}");
+        }
+        for line in ["{\"kind\":\"ActionEvent\"}", "{\"kind\":\"ObservationEvent\",\"observation\":[]}"] {
+            assert_eq!(Events::default().read(line), Some(Vec::new()), "{line}");
+        }
+    }
 }

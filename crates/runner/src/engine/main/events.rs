@@ -133,32 +133,45 @@ fn state(word: &str, why: &str) -> Vec<Event> {
     };
     let reason = reason(why);
     let state = if reason == Reason::Stuck { State::Stuck } else { state };
-    let error = (!why.is_empty()).then(|| Event::Error {
-        reason: Some(reason),
-        code: why.starts_with("STATUS$").then(|| why.to_owned()),
-        text: why.to_owned(),
+    let error = (!why.is_empty()).then(|| {
+        let words = STATUSES.iter().find(|(status, ..)| *status == why).map(|(_, _, words)| *words);
+        let code = words.map(|_| why.to_owned());
+        Event::Error { reason: Some(reason), code, text: words.unwrap_or(why).to_owned() }
     });
     error.into_iter().chain([Event::State { state }]).collect()
 }
 
-/// Which end of a run it is: the controller has words of its own for some errors, and else says their class first.
+/// The controller has words of its own for some errors: the log alone says more.
+const STATUSES: [(&str, Reason, &str); 6] = [
+    ("STATUS$ERROR_LLM_AUTHENTICATION", Reason::CredentialsRefused, "the model's provider refuses the key"),
+    ("STATUS$ERROR_LLM_SERVICE_UNAVAILABLE", Reason::ProviderFault, "the model's provider is away"),
+    ("STATUS$ERROR_LLM_INTERNAL_SERVER_ERROR", Reason::ProviderFault, "the model's provider failed"),
+    ("STATUS$ERROR_LLM_OUT_OF_CREDITS", Reason::BudgetExceeded, "the model's provider gives no more credit"),
+    (
+        "STATUS$ERROR_LLM_CONTENT_POLICY_VIOLATION",
+        Reason::NoVerdict,
+        "the model's provider refuses what was said, by its content policy",
+    ),
+    (
+        "CHAT_INTERFACE$AGENT_RATE_LIMITED_STOPPED_MESSAGE",
+        Reason::ProviderFault,
+        "the model's provider takes no more calls for a while",
+    ),
+];
+
+/// Which end of a run it is. Where the controller has no word of its own, the error's class stands first.
 fn reason(why: &str) -> Reason {
-    match why {
-        "STATUS$ERROR_LLM_AUTHENTICATION" => Reason::CredentialsRefused,
-        "STATUS$ERROR_LLM_OUT_OF_CREDITS" => Reason::BudgetExceeded,
-        "STATUS$ERROR_LLM_CONTENT_POLICY_VIOLATION" => Reason::NoVerdict,
-        _ if why.starts_with("STATUS$ERROR_LLM_") || why.contains("RATE_LIMITED") => Reason::ProviderFault,
-        _ if why.contains("reached maximum iteration") => Reason::IterationLimit,
-        _ if why.contains("reached maximum budget") || why.contains("maximum budget for") => {
-            Reason::BudgetExceeded
-        }
-        _ => {
-            let said =
-                why.strip_prefix("RuntimeError: There was an unexpected error while running the agent: ");
-            let class = said.unwrap_or(why).split([':', '.']).next().unwrap_or_default();
-            openhands::reason(class)
-        }
+    if let Some((_, reason, _)) = STATUSES.iter().find(|(status, ..)| *status == why) {
+        return *reason;
     }
+    if why.contains("reached maximum iteration") {
+        return Reason::IterationLimit;
+    }
+    if why.contains("reached maximum budget") || why.contains("maximum budget for") {
+        return Reason::BudgetExceeded;
+    }
+    let said = why.strip_prefix("RuntimeError: There was an unexpected error while running the agent: ");
+    openhands::reason(said.unwrap_or(why).split([':', '.']).next().unwrap_or_default())
 }
 
 /// What a finish says: its last thought, or, where that is empty, what goes with it.
@@ -183,4 +196,95 @@ fn string(value: &Value) -> &str {
 
 fn number(value: &Value) -> u64 {
     value.as_u64().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_error_has_its_reason() {
+        for (why, expected, told) in [
+            ("STATUS$ERROR_LLM_AUTHENTICATION", Reason::CredentialsRefused, "refuses the key"),
+            ("STATUS$ERROR_LLM_SERVICE_UNAVAILABLE", Reason::ProviderFault, "away"),
+            ("BadRequestError: litellm.BadRequestError: no", Reason::ConfigurationRefused, "litellm"),
+            ("Timeout: litellm.Timeout: late", Reason::ProviderFault, "late"),
+            (
+                "RuntimeError: Agent reached maximum iteration. Current iteration: 4",
+                Reason::IterationLimit,
+                "4",
+            ),
+            (
+                "RuntimeError: Agent reached maximum iteration in headless mode.",
+                Reason::IterationLimit,
+                "mode",
+            ),
+            (
+                "RuntimeError: Agent reached maximum budget for conversation.",
+                Reason::BudgetExceeded,
+                "budget",
+            ),
+            (
+                "RuntimeError: There was an unexpected error while running the agent: PermissionDeniedError. You can",
+                Reason::CredentialsRefused,
+                "Permission",
+            ),
+            ("ValueError: x", Reason::AgentFault, "x"),
+        ] {
+            let events = state("error", why);
+            let [Event::Error { reason, text, .. }, Event::State { state: State::Error }] = events.as_slice()
+            else {
+                panic!("{events:?}")
+            };
+            assert!(*reason == Some(expected) && text.contains(told), "{why}: {reason:?} {text}");
+        }
+    }
+
+    #[test]
+    fn a_loop_is_told_from_other_errors() {
+        let events = state("error", "AgentStuckInLoopError: Agent got stuck in a loop");
+        assert_eq!(events.last(), Some(&Event::State { state: State::Stuck }));
+        assert_eq!(state("loading", ""), []);
+        assert_eq!(state("rate_limited", ""), [Event::State { state: State::RateLimited }]);
+    }
+
+    #[test]
+    fn a_refused_edit_names_its_file() {
+        let mut events = Events::default();
+        let edit = json!({ "id": 4, "source": "agent", "action": "edit", "args": { "path": "/a", "command": "create" } });
+        assert_eq!(events.read(&edit), [command(4, "create /a".to_owned())]);
+        let refused =
+            json!({ "id": 5, "source": "environment", "observation": "error", "cause": 4, "content": "No." });
+        assert_eq!(events.read(&refused)[0], Event::Edit { path: "/a".to_owned(), ok: false });
+        let done = json!({ "id": 6, "cause": 4, "observation": "edit", "content": "ok", "extras": { "path": "/a" } });
+        assert_eq!(events.read(&done), [Event::Edit { path: "/a".to_owned(), ok: true }]);
+    }
+
+    #[test]
+    fn one_answer_with_two_calls_is_one_step() {
+        let mut events = Events::default();
+        let run = |id: u64, response: &str, cost: f64| {
+            json!({
+                "id": id, "source": "agent", "action": "run", "args": { "command": "ls" },
+                "tool_call_metadata": { "model_response": { "id": response } },
+                "llm_metrics": { "accumulated_cost": cost, "accumulated_token_usage": { "prompt_tokens": id } },
+            })
+        };
+        let mut steps = |event: Value| match events.read(&event).pop() {
+            Some(Event::Usage(usage)) => usage.iterations,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!([steps(run(1, "a", 0.1)), steps(run(2, "a", 0.1)), steps(run(3, "b", 0.2))], [1, 1, 2]);
+    }
+
+    #[test]
+    fn what_others_say_is_no_message_of_the_agents() {
+        let nudge =
+            json!({ "id": 1, "source": "user", "action": "message", "args": { "content": "Go on." } });
+        for event in [nudge, json!({}), json!([]), json!({ "action": "system", "source": "agent" })] {
+            assert_eq!(Events::default().read(&event), [], "{event}");
+        }
+    }
 }

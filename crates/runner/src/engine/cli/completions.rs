@@ -1,0 +1,90 @@
+//! What each call of the model took: a file for each, written by the SDK below the CLI. The conversation's own state says
+//! it only when the conversation has ended. The files hold the whole conversation again, and so are removed when read.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs;
+use std::path::PathBuf;
+
+use punching_fist_protocol::Usage;
+use serde_json::Value;
+
+/// The files, and their sum.
+#[derive(Debug, Default)]
+pub struct Completions {
+    directory: PathBuf,
+    read: BTreeSet<OsString>,
+    usage: Usage,
+    cost: f64,
+}
+
+impl Completions {
+    /// The files that are written to `directory`.
+    pub fn new(directory: PathBuf) -> Self {
+        Self { directory, ..Self::default() }
+    }
+
+    /// Adds what is new.
+    pub fn look(&mut self) {
+        for entry in fs::read_dir(&self.directory).into_iter().flatten().flatten() {
+            let text = fs::read(entry.path()).unwrap_or_default();
+            // Half a file is read again later.
+            let Ok(call) = serde_json::from_slice::<Value>(&text) else { continue };
+            // One that can't be removed is not to count twice.
+            if self.read.insert(entry.file_name()) {
+                self.add(&call);
+            }
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+
+    /// What all calls have taken so far.
+    pub fn usage(&self) -> Usage {
+        // No price is known where nothing was charged.
+        let cost_usd = (self.cost > 0.0).then(|| format!("{:.6}", self.cost));
+        Usage { cost_usd, ..self.usage.clone() }
+    }
+
+    /// A call that failed has a file too, without an answer in it.
+    fn add(&mut self, call: &Value) {
+        if call["response"].is_null() {
+            return;
+        }
+        let count = |field: &str| call["usage_summary"][field].as_u64().unwrap_or_default();
+        let written = call["response"]["usage"]["cache_creation_input_tokens"].as_u64().unwrap_or_default();
+        self.usage.calls += 1;
+        self.usage.input_tokens += count("prompt_tokens");
+        self.usage.output_tokens += count("completion_tokens");
+        self.usage.cache_read_tokens += count("cache_read_tokens");
+        self.usage.cache_write_tokens += written;
+        self.cost += call["cost"].as_f64().unwrap_or_default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_call_counts_once_and_its_file_goes() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).expect("a file");
+        let mut completions = Completions::new(directory.path().to_owned());
+        let call = r#"{"cost":0.25,"response":{"usage":{"cache_creation_input_tokens":7}},
+            "usage_summary":{"prompt_tokens":100,"completion_tokens":5,"cache_read_tokens":40}}"#;
+        write("a.json", call);
+        write("b.json", &call[..50]);
+        write("failed.json", r#"{"error":"no"}"#);
+        completions.look();
+        assert_eq!((completions.usage().calls, completions.usage().input_tokens), (1, 100));
+        write("b.json", call);
+        completions.look();
+        let usage = completions.usage();
+        assert_eq!(
+            (usage.calls, usage.output_tokens, usage.cache_read_tokens, usage.cache_write_tokens),
+            (2, 10, 80, 14)
+        );
+        assert_eq!(usage.cost_usd.as_deref(), Some("0.500000"));
+        assert_eq!(fs::read_dir(directory.path()).expect("a directory").count(), 0);
+    }
+}
