@@ -9,7 +9,7 @@ use std::time::Duration;
 use punching_fist_node::process::Nursery;
 
 use crate::cluster::{Existing, on_path};
-use crate::python::{self, Environment};
+use crate::python::{self, Environment, Packages};
 use crate::{Binaries, Cache, Error, loopback, toolchain};
 
 /// The oldest Go that can fetch a newer one by itself, and the one that the pins ask for.
@@ -34,6 +34,19 @@ pub enum Part {
     Alertmanager,
     /// The agent's virtual environment.
     Agent,
+    /// Those of the other engines.
+    Engines,
+}
+
+impl Part {
+    /// What it imports.
+    fn packages(self) -> &'static [Packages] {
+        match self {
+            Self::Agent => &[Packages::Sdk],
+            Self::Engines => &[Packages::Cli, Packages::Main],
+            Self::ControlPlane | Self::ExistingCluster | Self::Node | Self::Alertmanager => &[],
+        }
+    }
 }
 
 /// What a command is about to need.
@@ -61,15 +74,14 @@ impl Needs {
             missing.extend(missing_kubectl(cache));
             missing.extend(Existing::of_user().await.err().map(|error| error.to_string()));
         }
-        let (go, agent) =
-            (self.builds_go(cache), self.has(Part::Agent) && !Environment::is_cached(cache).await);
+        let (go, python) = (self.builds_go(cache), !self.uninstalled(cache).await.is_empty());
         if go {
             missing.extend(missing_go());
         }
-        if self.has(Part::Agent) && python::find().await.is_none() {
-            missing.push(python::missing());
+        for packages in self.packages() {
+            missing.extend(packages.find_python().await.is_none().then(|| packages.missing_python()));
         }
-        if go || agent {
+        if go || python {
             missing.extend(cache.check_writable().err().map(|error| error.to_string()));
         }
         missing.extend(self.addresses.iter().filter_map(taken));
@@ -85,9 +97,8 @@ impl Needs {
         if self.has(Part::Alertmanager) && toolchain::found_alertmanager(cache).is_none() {
             missing.push(("Alertmanager, from its Go module", toolchain::ALERTMANAGER_ESTIMATE));
         }
-        if self.has(Part::Agent) && !Environment::is_cached(cache).await {
-            missing.push(("the agent's Python packages", python::INSTALL_ESTIMATE));
-        }
+        let uninstalled = self.uninstalled(cache).await;
+        missing.extend(uninstalled.iter().map(|packages| (packages.what(), python::INSTALL_ESTIMATE)));
         missing
     }
 
@@ -100,11 +111,25 @@ impl Needs {
             match part {
                 Part::ControlPlane => drop(Binaries::get(nursery, cache).await?),
                 Part::Alertmanager => drop(toolchain::alertmanager(nursery, cache).await?),
-                Part::Agent => drop(Environment::get(nursery, cache).await?),
-                Part::Node | Part::ExistingCluster => {}
+                Part::Node | Part::ExistingCluster | Part::Agent | Part::Engines => {}
             }
         }
+        for packages in self.packages() {
+            Environment::of(packages, nursery, cache).await?;
+        }
         Ok(())
+    }
+
+    fn packages(&self) -> impl Iterator<Item = Packages> {
+        self.parts.iter().flat_map(|part| part.packages()).copied()
+    }
+
+    async fn uninstalled(&self, cache: &Cache) -> Vec<Packages> {
+        let mut uninstalled = Vec::new();
+        for packages in self.packages() {
+            uninstalled.extend((!Environment::is_cached(packages, cache).await).then_some(packages));
+        }
+        uninstalled
     }
 
     fn has(&self, part: Part) -> bool {
@@ -198,6 +223,7 @@ mod tests {
         };
         assert_eq!(builds(&[Part::Node]).await, 0);
         assert_eq!(builds(&[Part::Alertmanager, Part::Agent]).await, 2);
+        assert_eq!(builds(&[Part::Agent, Part::Engines]).await, 3);
     }
 
     #[tokio::test]

@@ -96,11 +96,22 @@ impl Packages {
         Key::new(name, &[pins, &python.version, &python.prefix.to_string_lossy()])
     }
 
+    /// What they are, for who waits for them.
+    pub(crate) fn what(self) -> &'static str {
+        match self {
+            Self::Sdk => "the agent's Python packages",
+            Self::Cli => "the Python packages of the engine cli",
+            Self::Main => "the Python packages of the engine main",
+        }
+    }
+
     /// What to say where there is no Python for them.
-    fn missing_python(self) -> String {
+    pub(crate) fn missing_python(self) -> String {
         let (major, minor) = OLDEST;
         match self {
-            Self::Sdk => missing(),
+            Self::Sdk => format!(
+                "CPython {major}.{minor} or newer is missing: install python3 and python3-venv of that version, or one with pyenv"
+            ),
             Self::Cli | Self::Main => format!(
                 "CPython {major}.{minor} is missing, which the engine {} needs exactly: install python{major}.{minor} and its venv, or one with pyenv",
                 self.engine()
@@ -147,20 +158,11 @@ impl Environment {
         Ok(Self { directory, python })
     }
 
-    /// Whether our own agent's has not to be installed any more.
-    pub async fn is_cached(cache: &Cache) -> bool {
-        let packages = Packages::Sdk;
+    /// Whether that of these packages has not to be installed any more.
+    pub async fn is_cached(packages: Packages, cache: &Cache) -> bool {
         let (pins, python) = (fs::read_to_string(packages.lock_file()), packages.find_python().await);
         matches!((pins, python), (Ok(pins), Some(python)) if cache.find(&packages.key(&pins, &python)).is_some())
     }
-}
-
-/// What to say where there is no Python.
-pub(crate) fn missing() -> String {
-    let (major, minor) = OLDEST;
-    format!(
-        "CPython {major}.{minor} or newer is missing: install python3 and python3-venv of that version, or one with pyenv"
-    )
 }
 
 async fn install(nursery: &Nursery, packages: Packages, python: &Python, dir: &Path) -> Result<(), Error> {
@@ -176,11 +178,6 @@ async fn install(nursery: &Nursery, packages: Packages, python: &Python, dir: &P
     );
     make.arg("install").arg(&python.interpreter).arg(dir).arg(packages.lock_file());
     build(&what, INSTALL_ESTIMATE, nursery, make).await
-}
-
-/// The first CPython that our own agent runs on.
-pub async fn find() -> Option<Python> {
-    Packages::Sdk.find_python().await
 }
 
 fn candidates() -> Vec<PathBuf> {

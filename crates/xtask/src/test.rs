@@ -4,6 +4,7 @@
 mod report;
 mod steps;
 
+use std::env;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -13,6 +14,9 @@ use punching_fist_testkit::{Cache, Nursery};
 use crate::Outcome;
 use report::Report;
 use steps::Step;
+
+/// Names the engines that the end-to-end tests run [default: all of them].
+const ENGINES: &str = "ENGINES";
 
 /// What to run.
 #[derive(clap::Args)]
@@ -44,9 +48,13 @@ pub async fn run(arguments: &Arguments) -> Outcome {
 
 fn parts(steps: &[Step]) -> Vec<Part> {
     let stands = [Step::EndToEnd, Step::Demo, Step::Cluster].iter().any(|step| steps.contains(step));
-    match (stands, steps.contains(&Step::Agent)) {
+    // Whoever names engines may have no Python for the others: their test gets what it needs by itself.
+    let engines = steps.contains(&Step::EndToEnd) && env::var_os(ENGINES).is_none();
+    let mut parts = match (stands, steps.contains(&Step::Agent)) {
         (true, _) => vec![Part::ControlPlane, Part::Node, Part::Alertmanager, Part::Agent],
         (false, true) => vec![Part::Agent],
         (false, false) => Vec::new(),
-    }
+    };
+    parts.extend(engines.then_some(Part::Engines));
+    parts
 }
