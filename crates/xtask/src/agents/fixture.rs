@@ -1,5 +1,6 @@
 //! A fixture: what an engine printed, how it exited, and the files that its adapter reads.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,7 +24,8 @@ pub fn write(engine: Engine, case: &Case, environment: &Environment, ran: &Ran) 
     let run = ran.directory.path();
     let mut normal = Normal::new(environment, run);
     let out = run.join("out");
-    fs::write(place.join("stdout"), normal.stdout(&text(&out.join("stdout"))?))?;
+    let printed = normal.stdout(&text(&out.join("stdout"))?);
+    fs::write(place.join("stdout"), if engine == Engine::Main { sorted(&printed) } else { printed })?;
     fs::write(place.join("stderr"), normal.stderr(&text(&out.join("stderr"))?))?;
     fs::write(place.join("exit"), format!("{}\n", ran.exit))?;
     let files = engine.events().map(|below| files(&run.join(below))).unwrap_or_default();
@@ -32,11 +34,34 @@ pub fn write(engine: Engine, case: &Case, environment: &Environment, ran: &Ran) 
         let kept = normal.json(&usage(&text(path)?));
         keep(&place, &format!("completions/{}.json", number + 1), &kept)?;
     }
-    for (path, name) in files.iter().filter(|(_, name)| !is_call(name)) {
+    let others = files.iter().filter(|(_, name)| !is_call(name));
+    let mut others: Vec<(&str, String)> =
+        others.map(|(path, name)| Ok((name.as_str(), text(path)?))).collect::<io::Result<_>>()?;
+    recalled_first(&mut others);
+    others.iter().try_for_each(|(name, text)| {
         let name = normal.path(name);
-        keep(&place, &name, &normal.json(&text(path)?))?;
+        keep(&place, &name, &normal.json(text))
+    })
+}
+
+/// The threads of the engine `main` print in an order of their own.
+fn sorted(text: &str) -> String {
+    let lines: BTreeSet<&str> = text.lines().collect();
+    lines.into_iter().flat_map(|line| [line, "\n"]).collect()
+}
+
+/// The engine `main` recalls what it knows while its state changes: which of the two events comes first is chance.
+fn recalled_first(files: &mut [(&str, String)]) {
+    for number in 1..files.len() {
+        let event = |number: usize| serde_json::from_str::<Value>(&files[number].1).unwrap_or_default();
+        let (mut first, mut second) = (event(number - 1), event(number));
+        let recalled = second["observation"] == "recall" || second["observation"] == "null";
+        if recalled && first["observation"] == "agent_state_changed" {
+            let id = first["id"].take();
+            first["id"] = std::mem::replace(&mut second["id"], id);
+            (files[number - 1].1, files[number].1) = (second.to_string(), first.to_string());
+        }
     }
-    Ok(())
 }
 
 fn keep(place: &Path, name: &str, text: &str) -> io::Result<()> {
@@ -86,4 +111,20 @@ fn wanted(root: &Path, path: &Path) -> Option<String> {
     let is_event = name.contains("/events/") && path.extension().is_some_and(|kind| kind == "json");
     let of_cli = name.contains("/event-");
     (is_state || is_call(&name) || is_event && !of_cli).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_chance_gets_an_order() {
+        let state = |id: u64| json!({ "id": id, "observation": "agent_state_changed" }).to_string();
+        let recall = |id: u64| json!({ "id": id, "observation": "recall" }).to_string();
+        for mut files in [vec![("3", state(3)), ("4", recall(4))], vec![("3", recall(3)), ("4", state(4))]] {
+            recalled_first(&mut files);
+            assert_eq!(files, [("3", recall(3)), ("4", state(4))]);
+        }
+        assert_eq!(sorted("b\na\nb\n"), "a\nb\n");
+    }
 }
