@@ -13,7 +13,7 @@ cat > "$work/tools" <<'TOOLS'
    {"message": {}, "verdict": {}, "confidence": {}, "report": {}, "plan": {}}}}}]
 TOOLS
 jq --raw-input --slurp '[{role: "user", content: .}]' "$PUNCHING_FIST_PROMPT_FILE" > "$work/messages"
-echo '{"kind": "usage", "iterations": 0, "calls": 0, "inputTokens": 0, "outputTokens": 0}' > "$work/usage"
+echo '{"kind": "usage", "iterations": 0, "calls": 0, "inputTokens": 0, "outputTokens": 0, "cacheReadTokens": 0}' > "$work/usage"
 
 # Asks once: the answer is in the file.
 ask() {
@@ -29,7 +29,8 @@ ask() {
     *) fail ConfigurationRefused "HTTP $status: $(cat "$work/answer")" ;;
   esac
   jq --compact-output --slurpfile answer "$work/answer" '$answer[0].usage as $new | .iterations += 1 | .calls += 1
-    | .inputTokens += ($new.prompt_tokens // 0) | .outputTokens += ($new.completion_tokens // 0)' "$work/usage" > "$work/sum"
+    | .inputTokens += ($new.prompt_tokens // 0) | .outputTokens += ($new.completion_tokens // 0)
+    | .cacheReadTokens += ($new.prompt_tokens_details.cached_tokens // 0)' "$work/usage" > "$work/sum"
   mv "$work/sum" "$work/usage"
   cat "$work/usage"
 }

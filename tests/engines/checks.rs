@@ -1,7 +1,10 @@
 //! What holds of every run, besides what the table says of it.
 
+use std::cmp::Ordering;
+
 use punching_fist_api::{TaskStatus, Verdict};
 use punching_fist_e2e::{Outcome, Space};
+use punching_fist_protocol::compare_decimals;
 use punching_fist_testkit::operator::MODEL_KEY;
 use punching_fist_testkit::scripted_model::scripts;
 
@@ -11,8 +14,25 @@ pub async fn check(space: &Space, run: &Run, status: &TaskStatus) -> Outcome {
     the_finding_is_the_agents(status)?;
     the_last_error_says_more_than_its_reason(status)?;
     the_key_stays_away(space, run, status)?;
-    if run.case.name == "key-leak" {
-        it_has_looked(space, run).await?;
+    match run.case.name {
+        "ok" => both_meters_agree(status),
+        "key-leak" => it_has_looked(space, run).await,
+        _ => Ok(()),
+    }
+}
+
+/// The gateway has counted what the model told of its two answers, and so has the engine, by itself.
+fn both_meters_agree(status: &TaskStatus) -> Outcome {
+    let gateway = status.usage.as_ref().map(|usage| &usage.total);
+    let engine = status.attempts.first().and_then(|attempt| attempt.usage.as_ref());
+    for usage in [gateway, engine] {
+        let usage = usage.ok_or("there is no usage")?;
+        let counts = [usage.calls, usage.iterations, usage.input_tokens, usage.output_tokens];
+        let cost = usage.cost_usd.as_deref().unwrap_or_default();
+        let is_right = counts == [2, 2, 2_000, 100] && usage.cache_read_tokens == 400;
+        if !is_right || compare_decimals(cost, "0.0024") != Ordering::Equal {
+            return Err(format!("the gateway or the engine miscounts: {gateway:?}, {engine:?}").into());
+        }
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! The real engines through everything that a run can come to, from the task to its status; what came of each run is the
 //! table in docs/agent.md. A row that is no longer true fails the test. With `UPDATE_DOCS=1` the table is written anew;
-//! `ENGINES=sdk,command` leaves the others out.
+//! `ENGINES=sdk,command` leaves the others out, as does `CASES=ok,loop`.
 
 mod cases;
 mod checks;
@@ -15,18 +15,23 @@ use punching_fist_e2e::{Failure, Outcome, Plan, Scripted, Space, Stage};
 use punching_fist_testkit::operator::Settings;
 use serde_json::json;
 
-use runs::{Engine, Run};
+use runs::Run;
 use table::{Row, Table};
 
 /// How many agents work at once: each takes about one processor while it starts, and some only wait.
 const AT_ONCE: usize = 7;
 
 static STAGE: Stage = Stage::new(plan);
-static RUNS: LazyLock<Vec<Run>> = LazyLock::new(|| Run::all(&wanted()));
+static RUNS: LazyLock<Vec<Run>> = LazyLock::new(wanted);
 
-fn wanted() -> Vec<Engine> {
-    let Ok(names) = env::var("ENGINES") else { return Engine::ALL.to_vec() };
-    Engine::ALL.into_iter().filter(|engine| names.split(',').any(|name| name == engine.name())).collect()
+/// What the environment asks for: engines and cases by their names, all if it says nothing.
+fn wanted() -> Vec<Run> {
+    let is_wanted = |variable: &str, name: &str| {
+        env::var(variable).map_or(true, |names| names.split(',').any(|wanted| wanted == name))
+    };
+    let is_asked_for =
+        |run: &Run| is_wanted("ENGINES", run.engine.name()) && is_wanted("CASES", run.case.name);
+    Run::all().into_iter().filter(is_asked_for).collect()
 }
 
 fn plan() -> Plan {

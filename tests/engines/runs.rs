@@ -39,7 +39,7 @@ pub struct Run {
 }
 
 impl Engine {
-    pub const ALL: [Self; 4] = [Self::Sdk, Self::Cli, Self::Main, Self::Command];
+    const ALL: [Self; 4] = [Self::Sdk, Self::Cli, Self::Main, Self::Command];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -61,10 +61,10 @@ impl Engine {
 }
 
 impl Run {
-    /// These engines in all cases, case by case.
-    pub fn all(engines: &[Engine]) -> Vec<Self> {
-        let runs = CASES.iter().flat_map(|case| engines.iter().map(move |engine| Self::new(*engine, case)));
-        runs.collect()
+    /// Every engine in every case, case by case.
+    pub fn all() -> Vec<Self> {
+        let of_case = |case| Engine::ALL.map(|engine| Self::new(engine, case));
+        CASES.iter().flat_map(of_case).collect()
     }
 
     fn new(engine: Engine, case: &'static Case) -> Self {

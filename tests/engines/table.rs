@@ -8,7 +8,7 @@ use punching_fist_api::TaskStatus;
 use punching_fist_e2e::{Failure, Outcome};
 use punching_fist_testkit::repository;
 
-use crate::runs::{Engine, Run};
+use crate::runs::Run;
 
 const FILE: &str = "docs/agent.md";
 const HEAD: &str = "| the agent, its model, its pod | engine | phase | verdict | reason | exit codes | attempts |\n|---|---|---|---|---|---|---|\n";
@@ -116,7 +116,7 @@ fn key(run: &Run) -> (String, String) {
 
 /// All of them, in the table's order.
 fn keys() -> Vec<(String, String)> {
-    Run::all(&Engine::ALL).iter().map(key).collect()
+    Run::all().iter().map(key).collect()
 }
 
 fn word(word: Option<impl Debug>) -> String {
