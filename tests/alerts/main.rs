@@ -35,6 +35,7 @@ fn plan() -> Plan {
     Plan {
         shell_agent: env!("CARGO_BIN_EXE_shell-agent"),
         openhands: true,
+        models: Vec::new(),
         replicas: replicas.map(|(name, route)| replica(name, &route)).into(),
     }
 }

@@ -18,6 +18,7 @@ fn plan() -> Plan {
     Plan {
         shell_agent: env!("CARGO_BIN_EXE_shell-agent"),
         openhands: false,
+        models: Vec::new(),
         replicas: vec![settings("alone", 50)],
     }
 }

@@ -20,7 +20,7 @@ use tokio::sync::OnceCell;
 
 pub use replica::{Answer, Replica};
 pub use space::{Follow, Space};
-pub use stage::{LIMIT, Plan, SHELL_AGENT, Stage, World, until};
+pub use stage::{LIMIT, Plan, SHELL_AGENT, Scripted, Stage, World, until};
 
 /// Why a test fails.
 pub type Failure = Box<dyn Error + Send + Sync>;

@@ -2,6 +2,7 @@
 //! connections belong to a runtime, and that of a `#[tokio::test]` would end with its test.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::panic::AssertUnwindSafe;
@@ -13,7 +14,7 @@ use kube::Client;
 use punching_fist_testkit::operator::Settings;
 use punching_fist_testkit::scripted_model::{Behaviour, ScriptedModel};
 use punching_fist_testkit::{Ground, images, wait};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use crate::replica::Replica;
@@ -27,6 +28,9 @@ const OPENHANDS: [(&str, Behaviour); 2] =
 /// How long anything may take that takes seconds on a free machine.
 pub const LIMIT: Duration = Duration::from_secs(60);
 
+/// Asks the model once, as an engine does. Every pod of the shell agent finds it on its PATH.
+const ASK_MODEL: &str = include_str!("ask_model.sh");
+
 /// What a stage is made of.
 pub struct Plan {
     /// The program `shell-agent`: only a test program knows where cargo has put it.
@@ -34,8 +38,27 @@ pub struct Plan {
     /// Whether the agent around the OpenHands SDK is there, as profile `sdk`, and with a model that refuses its key as
     /// profile `sdk-refused`.
     pub openhands: bool,
+    /// More profiles, each with a model of its own.
+    pub models: Vec<Scripted>,
     /// The operator's replicas.
     pub replicas: Vec<Settings>,
+}
+
+/// An agent profile and the model behind it, which [`World::model`] gives.
+pub struct Scripted {
+    /// The profile's name.
+    pub profile: &'static str,
+    /// How the model behaves at first.
+    pub behaviour: Behaviour,
+    /// What else the profile says, or says differently.
+    pub more: Value,
+}
+
+impl Scripted {
+    /// Whether it takes the images of the engines `cli` and `main`.
+    fn is_another_engine(&self) -> bool {
+        [images::CLI, images::MAIN].iter().any(|image| self.more["image"] == *image)
+    }
 }
 
 /// One for each test program; the first test that runs sets it up.
@@ -48,8 +71,8 @@ pub struct Stage {
 pub struct World {
     ground: Ground,
     replicas: Vec<Replica>,
-    // They answer for as long as they are held.
-    _models: Vec<ScriptedModel>,
+    /// By profile. They answer for as long as they are held.
+    models: BTreeMap<&'static str, ScriptedModel>,
 }
 
 impl Stage {
@@ -98,22 +121,27 @@ impl Stage {
 
 impl World {
     async fn set_up(plan: Plan) -> Result<Self, Failure> {
+        let real = OPENHANDS.into_iter().filter(|_| plan.openhands).map(|(profile, behaviour)| Scripted {
+            profile,
+            behaviour,
+            more: json!({ "image": images::AGENT }),
+        });
         let directory = directory();
         let image = shell_agent(&directory, plan.shell_agent)?;
         let ground = Ground::builder().directory(&directory).agent(plan.openhands).image(SHELL_AGENT, &image);
+        let ground = ground.engines(plan.models.iter().any(Scripted::is_another_engine));
         // The shell agent needs no model; its pods have the key's Secret as those have that don't use the gateway.
         let ground = ground.model_key(Some("scripted"));
         let ground = ground.start().await?;
         symlink(ground.kubectl(), image.join("kubectl"))?;
-        let mut models = Vec::new();
-        let mut profiles = json!({});
-        if plan.openhands {
-            for (profile, behaviour) in OPENHANDS {
-                let model = ScriptedModel::start(behaviour).await?;
-                profiles[profile] = model.profile();
-                profiles[profile]["image"] = json!(images::AGENT);
-                models.push(model);
+        let (mut models, mut profiles) = (BTreeMap::new(), json!({}));
+        for Scripted { profile, behaviour, more } in plan.models.into_iter().chain(real) {
+            let model = ScriptedModel::start(behaviour).await?;
+            profiles[profile] = model.profile();
+            for (key, value) in more.as_object().into_iter().flatten() {
+                profiles[profile][key] = value.clone();
             }
+            models.insert(profile, model);
         }
         let mut replicas = Vec::new();
         for mut settings in plan.replicas {
@@ -122,7 +150,7 @@ impl World {
             }
             replicas.push(Replica::new(ground.operator(settings).await?));
         }
-        Ok(Self { ground, replicas, _models: models })
+        Ok(Self { ground, replicas, models })
     }
 
     /// The ground.
@@ -138,6 +166,14 @@ impl World {
     /// The operator's replicas, as the plan has them.
     pub fn replicas(&self) -> &[Replica] {
         &self.replicas
+    }
+
+    /// The model behind a profile of the plan.
+    ///
+    /// # Panics
+    /// There is no such profile in the plan.
+    pub fn model(&self, profile: &str) -> &ScriptedModel {
+        self.models.get(profile).unwrap_or_else(|| panic!("the plan has no model for profile {profile}"))
     }
 
     /// Starts one more replica, of which nobody else knows.
@@ -179,6 +215,7 @@ fn shell_agent(directory: &Path, program: &str) -> Result<PathBuf, Failure> {
     let image = directory.join("shell-agent");
     fs::create_dir_all(&image)?;
     symlink(program, image.join("punching-fist-agent"))?;
+    images::program(&image.join("ask-model"), ASK_MODEL)?;
     Ok(image)
 }
 

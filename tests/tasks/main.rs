@@ -26,5 +26,10 @@ fn plan() -> Plan {
         "limits": { "maxConcurrent": 50, "podStartTimeoutSeconds": 30 },
     });
     let replica = Settings { config, ..Settings::new("tasks") };
-    Plan { shell_agent: env!("CARGO_BIN_EXE_shell-agent"), openhands: false, replicas: vec![replica] }
+    Plan {
+        shell_agent: env!("CARGO_BIN_EXE_shell-agent"),
+        openhands: false,
+        models: Vec::new(),
+        replicas: vec![replica],
+    }
 }
