@@ -130,6 +130,7 @@ mod tests {
         let registry = Registry::new();
         Metrics::new(&registry).unwrap().observe("get", "200", Duration::ZERO);
         controller::Metrics::register(&registry).unwrap();
+        punching_fist_gateway::Metrics::register(&registry).unwrap();
         let client = Client::try_from(kube::Config::new("http://127.0.0.1:1".parse().unwrap())).unwrap();
         let route = Route::new("agents", route::DEFAULT, route::default_spec()).unwrap();
         let webhook = Webhook::new(client, route, &registry).unwrap();

@@ -190,8 +190,11 @@ impl Replica {
         self.stop.cancel();
         if ended.is_ok() {
             self.step_down(async { drop(tokio::join!(webhook, leading)) }).await;
+            drain(gateway, signals).await;
+        } else {
+            // Nobody else may be serving: to be back soon is worth more than an answer.
+            let _ = timeout(STOP_TIMEOUT, drain(gateway, signals)).await;
         }
-        drain(gateway, signals).await;
         info!("stopped");
         ended
     }

@@ -31,7 +31,7 @@ pub struct Arguments {
 #[derive(clap::Subcommand)]
 enum Benchmark {
     /// What an agent's run costs because of us: the runner in front of its engine, the gateway before its model
-    Agent,
+    Agent(agent::Arguments),
     /// The engine that is measured: started by the benchmark itself
     #[command(hide = true)]
     Engine(scripted::Arguments),
@@ -44,8 +44,8 @@ enum Benchmark {
 pub async fn run(arguments: &Arguments) -> Outcome {
     match &arguments.benchmark {
         None => list(),
-        Some(Benchmark::Agent) if cfg!(debug_assertions) => in_release("agent").await,
-        Some(Benchmark::Agent) => agent::run().await,
+        Some(Benchmark::Agent(_)) if cfg!(debug_assertions) => in_release().await,
+        Some(Benchmark::Agent(arguments)) => agent::run(arguments).await,
         Some(Benchmark::Engine(arguments)) => scripted::run(arguments),
         Some(Benchmark::Gateway(arguments)) => gateway::serve::run(arguments).await,
     }
@@ -61,11 +61,11 @@ fn list() -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Measures what is shipped, with a clock that is as quick: both are built for release.
-async fn in_release(benchmark: &str) -> Outcome {
+/// The same command again, built for release: what is measured is what is shipped, and who measures is as quick.
+async fn in_release() -> Outcome {
     eprintln!("Building for release; the first time takes minutes.");
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(["run", "--release", "--quiet", "--package", "xtask", "--", "bench", benchmark]);
+    command.args(["run", "--release", "--quiet", "--package", "xtask", "--"]).args(env::args_os().skip(1));
     let status = command.current_dir(repository::root()).status().await?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -11,15 +11,36 @@ use super::table::{Row, Table};
 use super::{events, gateway, memory, start};
 use crate::Outcome;
 
-/// Measures all, and prints it.
-pub async fn run() -> Outcome {
+/// What to measure.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Only this [default: both]
+    #[arg(value_enum)]
+    subject: Option<Subject>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Subject {
+    /// The first process of an agent's pod
+    Runner,
+    /// The agents' door to the model
+    Gateway,
+}
+
+/// Measures, and prints what came out.
+pub async fn run(arguments: &Arguments) -> Outcome {
     let nursery = Nursery::start()?;
-    let runner = Programs::build(&nursery, false).await?.runner;
-    let rows = tokio::task::spawn_blocking(move || runner_rows(&runner)).await??;
-    println!("{}", Table { title: "Runner".to_owned(), rows });
-    eprintln!("Measuring the gateway");
-    let rows = gateway::rows(&nursery).await?;
-    println!("{}", Table { title: "Gateway".to_owned(), rows });
+    let wanted = |subject| arguments.subject.is_none_or(|only| only == subject);
+    if wanted(Subject::Runner) {
+        let runner = Programs::build(&nursery, false).await?.runner;
+        let rows = tokio::task::spawn_blocking(move || runner_rows(&runner)).await??;
+        println!("{}", Table { title: "Runner".to_owned(), rows });
+    }
+    if wanted(Subject::Gateway) {
+        eprintln!("Measuring the gateway");
+        let rows = gateway::rows(&nursery).await?;
+        println!("{}", Table { title: "Gateway".to_owned(), rows });
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use axum::body::Bytes;
 use punching_fist_testkit::loopback;
 
-use super::super::figures::{Figure, Samples};
-use super::super::table::{Goal, Row};
 use super::client::{Client, Failure, request};
 use super::serve::METRICS;
 use super::{Bench, Upstream};
+use crate::bench::figures::{Figure, Samples};
+use crate::bench::table::{Goal, Row};
 
 const CALLS: usize = 200;
 /// Calls that fill caches and open connections.

@@ -2,11 +2,11 @@
 
 use futures::future::try_join_all;
 
-use super::super::figures::Figure;
-use super::super::memory::memory_of;
-use super::super::table::{Goal, Row};
 use super::Bench;
 use super::client::{Begun, Client, Failure, request};
+use crate::bench::figures::Figure;
+use crate::bench::memory::memory_of;
+use crate::bench::table::{Goal, Row};
 
 /// How many streams.
 pub const COUNT: usize = 200;
