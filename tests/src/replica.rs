@@ -27,6 +27,7 @@ pub struct Replica {
     operator: Mutex<Operator>,
     webhook: SocketAddr,
     probes: SocketAddr,
+    gateway: SocketAddr,
     token: String,
     log: PathBuf,
 }
@@ -47,6 +48,7 @@ impl Replica {
         Self {
             webhook: operator.webhook(),
             probes: operator.probes(),
+            gateway: operator.gateway(),
             token: operator.webhook_token().to_owned(),
             log: operator.process().log().to_owned(),
             operator: Mutex::new(operator),
@@ -71,6 +73,19 @@ impl Replica {
         format!("http://{}/webhook/alertmanager", self.webhook)
     }
 
+    /// Where agents reach the model.
+    pub fn gateway(&self) -> SocketAddr {
+        self.gateway
+    }
+
+    /// Calls the gateway: any method, any path, any headers.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn ask(&self, request: Request<Vec<u8>>) -> Result<Answer, Failure> {
+        send(self.gateway, request).await
+    }
+
     /// The token that the webhook asks for.
     pub fn token(&self) -> &str {
         &self.token
@@ -93,11 +108,7 @@ impl Replica {
         if let Some(token) = token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
-        let response = client(self.webhook)?.send(request.body(Body::from(body))?).await?;
-        let (head, body) = response.into_parts();
-        let body = String::from_utf8(body.collect().await?.to_bytes().to_vec())?;
-        let body = serde_json::from_str(&body).unwrap_or(Value::String(body));
-        Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
+        send(self.webhook, request.body(body)?).await
     }
 
     /// The value of a metric without labels, or of one as it is written (`name{label="value"}`).
@@ -148,6 +159,14 @@ impl Replica {
         });
         Ok(told.chain(counted).map(str::to_owned).collect())
     }
+}
+
+async fn send(address: SocketAddr, request: Request<Vec<u8>>) -> Result<Answer, Failure> {
+    let response = client(address)?.send(request.map(Body::from)).await?;
+    let (head, body) = response.into_parts();
+    let body = String::from_utf8(body.collect().await?.to_bytes().to_vec())?;
+    let body = serde_json::from_str(&body).unwrap_or(Value::String(body));
+    Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
 }
 
 /// kube's client is here anyway; its retries are off.

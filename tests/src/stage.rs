@@ -70,6 +70,8 @@ pub struct Stage {
 /// A ground with operators on it.
 pub struct World {
     ground: Ground,
+    /// The plan's agent profiles, as a configuration says them.
+    profiles: Value,
     replicas: Vec<Replica>,
     /// By profile. They answer for as long as they are held.
     models: BTreeMap<&'static str, ScriptedModel>,
@@ -143,14 +145,12 @@ impl World {
             }
             models.insert(profile, model);
         }
-        let mut replicas = Vec::new();
-        for mut settings in plan.replicas {
-            for (profile, what) in profiles.as_object().into_iter().flatten() {
-                settings.config["agents"][profile] = what.clone();
-            }
-            replicas.push(Replica::new(ground.operator(settings).await?));
+        let mut world = Self { ground, profiles, replicas: Vec::new(), models };
+        for settings in plan.replicas {
+            let replica = world.start(settings).await?;
+            world.replicas.push(replica);
         }
-        Ok(Self { ground, replicas, models })
+        Ok(world)
     }
 
     /// The ground.
@@ -180,7 +180,10 @@ impl World {
     ///
     /// # Errors
     /// It doesn't become ready.
-    pub async fn start(&self, settings: Settings) -> Result<Replica, Failure> {
+    pub async fn start(&self, mut settings: Settings) -> Result<Replica, Failure> {
+        for (profile, what) in self.profiles.as_object().into_iter().flatten() {
+            settings.config["agents"][profile] = what.clone();
+        }
         Ok(Replica::new(self.ground.operator(settings).await?))
     }
 

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `say TEXT`, `think TEXT` | a message, a thought |
 //! | `run COMMAND` | runs it in a shell, with its output and exit code as events |
+//! | `model COMMAND` | the same; if it fails, what it printed is the error of the model that it called, and the end |
 //! | `usage JSON` | what was used so far, as the protocol has it |
 //! | `print LINE` | the line as it is: something that is no event, or a forged one |
 //! | `report TEXT`, `plan TEXT` | for the verdict; `\n` is a line end |
@@ -20,7 +21,7 @@
 use std::error::Error;
 use std::io::{self, Write as _};
 use std::os::unix::process::CommandExt as _;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode, Output, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -67,7 +68,8 @@ impl Agent {
         match word {
             "say" => tell(&Event::Message { text: rest.to_owned() })?,
             "think" => tell(&Event::Thought { text: rest.to_owned() })?,
-            "run" => self.run(rest)?,
+            "run" => drop(self.run(rest)?),
+            "model" => return self.model(rest),
             "usage" => tell(&Event::Usage(serde_json::from_str(rest)?))?,
             "print" => print_line(rest)?,
             "report" => self.report = Some(rest.replace("\\n", "\n")),
@@ -101,14 +103,23 @@ impl Agent {
         Ok(*self.attempt.insert(pods.lines().count()))
     }
 
-    fn run(&mut self, command: &str) -> Step<()> {
+    /// A call of the model, after which an engine ends if it is refused.
+    fn model(&mut self, command: &str) -> Step<Option<ExitCode>> {
+        let output = self.run(command)?;
+        if output.status.success() {
+            return Ok(None);
+        }
+        fail(&format!("{} {}", Reason::ProviderFault.as_str(), text(&output))).map(Some)
+    }
+
+    fn run(&mut self, command: &str) -> Step<Output> {
         self.commands += 1;
         let id = self.commands.to_string();
         tell(&Event::Command { id: id.clone(), command: command.to_owned() })?;
         let script = format!("exec 2>&1\n{command}");
         let output = Command::new("sh").args(["-c", &script]).stdin(Stdio::null()).output()?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        tell(&Event::Output { id, exit_code: output.status.code(), text })
+        tell(&Event::Output { id, exit_code: output.status.code(), text: text(&output) })?;
+        Ok(output)
     }
 
     fn conclude(&mut self, rest: &str) -> Step<ExitCode> {
@@ -123,6 +134,10 @@ impl Agent {
         tell(&Event::State { state: State::Finished })?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 fn fail(rest: &str) -> Step<ExitCode> {

@@ -1,0 +1,111 @@
+//! Agents and the model: real runs behind the gateways of two replicas of the operator. What an agent can find out, what
+//! it can spend, and what becomes of it when a gateway goes.
+
+mod budget;
+mod service;
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Read as _;
+use std::sync::{LazyLock, PoisonError, RwLock};
+use std::time::Duration;
+
+use punching_fist_e2e::{Outcome, Plan, Replica, SHELL_AGENT, Scripted, Space, Stage};
+use punching_fist_testkit::operator::Settings;
+use punching_fist_testkit::scripted_model::{Behaviour, Step, Tokens};
+use serde_json::{Value, json};
+
+use crate::service::Service;
+
+static STAGE: Stage = Stage::new(plan);
+/// Where agents reach the gateways of both replicas, as a Service of Kubernetes does it.
+static SERVICE: LazyLock<Service> = LazyLock::new(Service::start);
+/// Held for writing by who takes both replicas away.
+static REPLICAS: RwLock<()> = RwLock::new(());
+
+/// What the model's key looks like. It has none of the shapes that the runner and the gateway know of: nothing hides it
+/// if it gets out.
+const KEY_BEGIN: &str = "unmistakable-";
+/// The model's key: nothing else on this machine reads like it.
+static KEY: LazyLock<String> = LazyLock::new(|| unmistakable(KEY_BEGIN));
+
+/// What every answer of the model costs, if it says that it took [`A_DOLLAR`].
+const PRICES: &str = r#"{ "input": "0", "output": "10000", "maxOutputTokens": 100 }"#;
+const A_DOLLAR: Tokens = Tokens { input: 1000, cached: 0, output: 100 };
+
+fn plan() -> Plan {
+    Plan {
+        shell_agent: env!("CARGO_BIN_EXE_shell-agent"),
+        openhands: true,
+        models: models(),
+        replicas: vec![settings("agent-a"), settings("agent-b")],
+    }
+}
+
+/// A replica. Whoever leads, agents reach the gateways of all.
+fn settings(name: &str) -> Settings {
+    let config = json!({
+        "gateway": { "url": SERVICE.url() },
+        "agents": { "openhands": { "image": SHELL_AGENT, "gateway": false } },
+        "limits": { "maxConcurrent": 50 },
+    });
+    Settings { config, model_key: Some(KEY.clone()), ..Settings::new(name) }
+}
+
+fn models() -> Vec<Scripted> {
+    let says = || Step::Say("Noted.".to_owned());
+    let dollar = || Step::Metered(Some(A_DOLLAR), Box::new(says()));
+    let late = Step::Wait(Duration::from_secs(100), Box::new(dollar()));
+    let steps = |steps: Vec<Step>| Behaviour::Steps(steps);
+    let free = json!({ "prices": { "input": "0", "output": "0" } });
+    vec![
+        shell("metered", steps(vec![dollar()]), &json!({})),
+        shell("unmetered", steps(vec![Step::Metered(None, Box::new(says()))]), &json!({})),
+        shell("free", steps(vec![dollar()]), &free),
+        // The first call finds it so.
+        shell("hangs", steps(vec![Step::Stall(Box::new(dollar())), dollar()]), &json!({})),
+        shell("late", steps(vec![late.clone(), dollar()]), &json!({})),
+        shell("late-for-two", steps(vec![late, dollar()]), &json!({})),
+    ]
+}
+
+/// A profile of the shell agent whose model takes a dollar for each answer.
+fn shell(profile: &'static str, behaviour: Behaviour, more: &Value) -> Scripted {
+    let prices: Value = serde_json::from_str(PRICES).unwrap_or_default();
+    let mut all = json!({ "image": SHELL_AGENT, "maxConcurrent": 50, "prices": prices });
+    for (key, value) in more.as_object().into_iter().flatten() {
+        all[key] = value.clone();
+    }
+    Scripted { profile, behaviour, more: all }
+}
+
+/// 128 bits that nobody can guess, behind `begin`.
+fn unmistakable(begin: &str) -> String {
+    let mut bytes = [0; 16];
+    let read = File::open("/dev/urandom").and_then(|mut source| source.read_exact(&mut bytes));
+    read.expect("every Linux has /dev/urandom");
+    bytes.iter().fold(begin.to_owned(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Runs `test` in a namespace of its own, beside others.
+fn beside_others<F>(name: &str, test: F)
+where
+    F: AsyncFnOnce(Space) -> Outcome,
+{
+    // A test that has failed leaves nothing behind.
+    let _both = REPLICAS.read().unwrap_or_else(PoisonError::into_inner);
+    play(name, test);
+}
+
+fn play<F>(name: &str, test: F)
+where
+    F: AsyncFnOnce(Space) -> Outcome,
+{
+    STAGE.play(name, async |space| {
+        SERVICE.leads_to(space.world().replicas().iter().map(Replica::gateway));
+        test(space).await
+    });
+}
