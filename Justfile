@@ -16,6 +16,14 @@ test *arguments:
 generate *arguments:
     cargo xtask generate {{ arguments }}
 
+# Fixtures of the engines' adapters, from the real packages
+agents *arguments:
+    cargo xtask agents {{ arguments }}
+
+# What the runner and the gateway cost
+bench *arguments:
+    cargo xtask bench {{ arguments }}
+
 # Clippy, as strict as CI
 lint:
     cargo clippy --workspace --all-targets -- -D warnings

@@ -4,7 +4,7 @@ use minijinja::{
     Environment, Error as TemplateError, UndefinedBehavior,
     value::{Serde, Value},
 };
-use punching_fist_api::{Alert, AlertState, AlertTask, Finding, Task};
+use punching_fist_api::{Alert, AlertState, AlertTask, Finding, Mode, Task};
 use serde::Serialize;
 use thiserror::Error;
 
@@ -52,6 +52,7 @@ struct Scope<'a> {
 struct Named<'a> {
     name: &'a str,
     namespace: &'a str,
+    mode: Mode,
 }
 
 /// `alert`, `alerts`, `group` and `labels`: what an AlertTask's prompt has in scope.
@@ -115,6 +116,7 @@ pub fn render<K: Task>(
         task: Named {
             name: task.meta().name.as_deref().unwrap_or_default(),
             namespace: task.meta().namespace.as_deref().unwrap_or_default(),
+            mode: task.task_spec().mode,
         },
         alert: task.as_alert().and_then(|task| alert_scope(task, &alerts)),
         previous: previous.map(|run| Previous {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use punching_fist_api::{Alert, AlertTask, AlertTaskSpec, Finding, Notification, Verdict};
+use punching_fist_api::{Alert, AlertTask, AlertTaskSpec, Finding, Mode, Notification, Verdict};
 use punching_fist_core::profile::Settings;
 use punching_fist_core::prompt::{self, PreviousRun};
 
@@ -73,12 +73,30 @@ fn one_alert_is_shown_with_its_group() {
 
 #[test]
 fn every_verdict_is_explained() {
-    let prompt = render(&task(vec![alert(&[("alertname", "A")], &[])]), None);
+    let mut task = task(vec![alert(&[("alertname", "A")], &[])]);
+    task.spec.task.mode = Mode::Remediate;
+    let prompt = render(&task, None);
     for verdict in ["Fixed", "Mitigated", "Diagnosed", "NotReproduced", "NeedsHuman", "Inconclusive"] {
-        assert!(prompt.contains(&format!("`{verdict}`")), "{verdict}");
+        assert!(prompt.contains(&format!("\n| `{verdict}` |")), "{verdict}");
     }
-    for field in ["message", "report", "plan", "confidence"] {
-        assert!(prompt.contains(&format!("- `{field}`")), "{field}");
+    for field in ["summary", "report", "plan", "confidence"] {
+        assert!(prompt.contains(&format!("\n- The {field}")), "{field}");
+    }
+}
+
+#[test]
+fn who_may_only_look_is_told_so_and_who_may_change_something_too() {
+    let mut task = task(vec![alert(&[("alertname", "A")], &[])]);
+    let look = render(&task, None);
+    task.spec.task.mode = Mode::Remediate;
+    let mend = render(&task, None);
+    assert!(look.contains("\n- **Change nothing**") && !look.contains("`Fixed`"), "{look}");
+    assert!(
+        mend.contains("\n- **Change only what the alert is about**") && !mend.contains("Change nothing"),
+        "{mend}"
+    );
+    for prompt in [look, mend] {
+        assert!(!prompt.contains("\n\n\n") && prompt.contains("|---|---|\n| `"), "{prompt}");
     }
 }
 
