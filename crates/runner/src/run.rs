@@ -14,30 +14,42 @@ use crate::settings::{self, Environment};
 use crate::supervisor::Supervisor;
 use crate::termination::TerminationLog;
 
+/// The exit code when the message could not be left. It is none of the runner's: with one of them a message that the agent
+/// has left there instead would be believed.
+const NOT_TOLD: ExitCode = ExitCode::FAILURE;
+
 /// Runs the engine and leaves the result: the long form at the end of the log, then the termination message.
 pub fn run() -> ExitCode {
     let protected = protect();
     let environment = Environment::of_this_process();
     let mut journal = Journal::new(io::stdout(), secrets::redactor(&environment));
     let path = environment.termination_log();
-    let termination = TerminationLog::open(&path);
-    if let Err(error) = &termination {
+    let untold = |error: &io::Error| {
         let text = format!("the termination message can't be left in {}: {error}", path.display());
-        journal.write(Event::Error { reason: None, code: None, text });
-    }
+        Event::Error { reason: None, code: None, text }
+    };
+    let termination = match TerminationLog::open(&path) {
+        Ok(termination) => termination,
+        Err(error) => {
+            // Nobody would learn what the agent found, and it would cost money all the same.
+            journal.write(untold(&error));
+            return NOT_TOLD;
+        }
+    };
     let (mut short, long) = match protected.and_then(|()| attempt(&environment, &mut journal)) {
         Ok(result) => result,
         Err(fault) => (refusal(&fault, &mut journal), LongResult::default()),
     };
     short.long_sha256 = write_long(&long, &mut journal);
-    let written = termination.map(|log| log.write(&short));
-    if let Ok(Err(error)) = written {
-        let text = format!("the termination message can't be written to {}: {error}", path.display());
-        journal.write(Event::Error { reason: None, code: None, text });
+    let left = termination.write(&short);
+    if let Err(error) = &left {
+        journal.write(untold(error));
     }
     // Last, as it can take long. Most engines have none.
     let _ = fs::remove_dir_all(settings::state_directory());
-    ExitCode::from(u8::try_from(short.reason.exit_code().as_i32()).unwrap_or(u8::MAX))
+    left.map_or(NOT_TOLD, |()| {
+        ExitCode::from(u8::try_from(short.reason.exit_code().as_i32()).unwrap_or(u8::MAX))
+    })
 }
 
 /// The agent has our uid. Not dumpable: it can't open our descriptors, memory or environment through /proc.

@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use nix::fcntl::{FallocateFlags, fallocate};
+use nix::sys::signal::{SigSet, Signal};
 use punching_fist_protocol::ShortResult;
 
 /// What a message takes at most: `SHORT_MAX`.
@@ -28,6 +29,8 @@ impl TerminationLog {
     /// needed.
     pub fn write(&self, result: &ShortResult) -> io::Result<()> {
         let message = result.to_message();
+        // Who has our uid may set our limits (prlimit): a file size of 0 is to be an error and not our end.
+        SigSet::from(Signal::SIGXFSZ).thread_block()?;
         self.0.write_all_at(message.as_bytes(), 0)?;
         self.0.set_len(message.len() as u64)
     }

@@ -13,6 +13,7 @@ use punching_fist_protocol::{Event, State, Usage};
 use serde_json::{Value, json};
 
 use super::openhands::{self, RETRIES, RETRY_MAX_WAIT, RETRY_MIN_WAIT, TIMEOUT};
+use super::untrusted::{self, Look};
 use super::{Engine, ExitCodes, Launch, Reader, Reading};
 use crate::judge::{Fault, ProcessEnd};
 use crate::task::Task;
@@ -207,8 +208,8 @@ impl Reader for Conversation {
 
     fn look(&mut self) -> Vec<Reading> {
         self.completions.look();
-        let text = state_file(&self.directory).and_then(|path| std::fs::read(path).ok());
-        self.state = text.and_then(|text| BaseState::read(&text)).or(self.state.take());
+        let state = state_file(&self.directory).and_then(|text| BaseState::read(&text));
+        self.state = state.or(self.state.take());
         self.readings(Vec::new())
     }
 
@@ -226,8 +227,29 @@ impl Reader for Conversation {
     }
 }
 
-/// The conversation's state: there is one conversation in a run.
-fn state_file(conversations: &Path) -> Option<PathBuf> {
-    let entries = std::fs::read_dir(conversations).ok()?.flatten();
-    entries.map(|entry| entry.path().join("base_state.json")).find(|path| path.is_file())
+/// The conversation's state as its file has it: there is one conversation in a run.
+fn state_file(conversations: &Path) -> Option<Vec<u8>> {
+    let mut look = Look::new();
+    untrusted::entries(conversations).find_map(|path| look.read(&path.join("base_state.json")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_state_that_is_no_plain_file_is_none() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let place = |name: &str| {
+            let conversation = directory.path().join(name);
+            fs::create_dir(&conversation).expect("our own directory");
+            conversation.join("base_state.json")
+        };
+        untrusted::traps::set(place);
+        assert_eq!(state_file(directory.path()), None);
+        fs::write(place("own"), "{}").expect("our own directory");
+        assert_eq!(state_file(directory.path()).as_deref(), Some(b"{}".as_slice()));
+    }
 }

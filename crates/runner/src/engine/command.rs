@@ -1,15 +1,12 @@
 //! The engine `command`: any program that writes its conclusion to the file `$PUNCHING_FIST_RESULT`.
 
-use std::fs::OpenOptions;
-use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
 use punching_fist_protocol::{Event, Finish, State};
 
-use super::{Engine, ExitCodes, Launch, Reader, Reading, protocol_lines};
+use super::{Engine, ExitCodes, Launch, Reader, Reading, protocol_lines, untrusted};
 use crate::judge::{Fault, ProcessEnd};
 use crate::settings;
 use crate::task::Task;
@@ -89,19 +86,9 @@ impl Reader for ResultFile {
 
 /// What the file says; none if there is no file.
 fn conclusion(path: &Path) -> Result<Option<Finish>, String> {
-    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-    let file = match OpenOptions::new().read(true).custom_flags(flags.bits()).open(path) {
+    let text = match untrusted::read(path, RESULT_MAX) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        file => file.map_err(|error| error.to_string())?,
+        text => text.map_err(|error| error.to_string())?,
     };
-    // Whatever else stands under that name could be read without end, or is not the program's.
-    if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
-        return Err("the path holds no file".to_owned());
-    }
-    let mut text = Vec::new();
-    file.take(RESULT_MAX + 1).read_to_end(&mut text).map_err(|error| error.to_string())?;
-    if text.len() as u64 > RESULT_MAX {
-        return Err(format!("the file has more than {RESULT_MAX} bytes"));
-    }
     serde_json::from_slice(&text).map(Some).map_err(|error| format!("the file is no conclusion: {error}"))
 }

@@ -6,6 +6,7 @@ mod main;
 mod openhands;
 mod protocol_lines;
 mod sdk;
+mod untrusted;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

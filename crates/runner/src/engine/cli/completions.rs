@@ -2,18 +2,19 @@
 //! it only when the conversation has ended. The files hold the whole conversation again, and so are removed when read.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
 
 use punching_fist_protocol::Usage;
 use serde_json::Value;
 
+use crate::engine::untrusted::{self, Look};
+
 /// The files, and their sum.
 #[derive(Debug, Default)]
 pub struct Completions {
     directory: PathBuf,
-    read: BTreeSet<OsString>,
+    read: BTreeSet<PathBuf>,
     usage: Usage,
     cost: f64,
 }
@@ -26,15 +27,16 @@ impl Completions {
 
     /// Adds what is new.
     pub fn look(&mut self) {
-        for entry in fs::read_dir(&self.directory).into_iter().flatten().flatten() {
-            let text = fs::read(entry.path()).unwrap_or_default();
+        let mut look = Look::new();
+        for path in untrusted::entries(&self.directory) {
+            let Some(text) = look.read(&path) else { continue };
             // Half a file is read again later.
             let Ok(call) = serde_json::from_slice::<Value>(&text) else { continue };
             // One that can't be removed is not to count twice.
-            if self.read.insert(entry.file_name()) {
+            if self.read.insert(path.clone()) {
                 self.add(&call);
             }
-            let _ = fs::remove_file(entry.path());
+            let _ = fs::remove_file(&path);
         }
     }
 
@@ -52,11 +54,12 @@ impl Completions {
         }
         let count = |field: &str| call["usage_summary"][field].as_u64().unwrap_or_default();
         let written = call["response"]["usage"]["cache_creation_input_tokens"].as_u64().unwrap_or_default();
-        self.usage.calls += 1;
-        self.usage.input_tokens += count("prompt_tokens");
-        self.usage.output_tokens += count("completion_tokens");
-        self.usage.cache_read_tokens += count("cache_read_tokens");
-        self.usage.cache_write_tokens += written;
+        let usage = &mut self.usage;
+        usage.calls += 1;
+        usage.input_tokens = usage.input_tokens.saturating_add(count("prompt_tokens"));
+        usage.output_tokens = usage.output_tokens.saturating_add(count("completion_tokens"));
+        usage.cache_read_tokens = usage.cache_read_tokens.saturating_add(count("cache_read_tokens"));
+        usage.cache_write_tokens = usage.cache_write_tokens.saturating_add(written);
         self.cost += call["cost"].as_f64().unwrap_or_default();
     }
 }
@@ -86,5 +89,20 @@ mod tests {
         );
         assert_eq!(usage.cost_usd.as_deref(), Some("0.500000"));
         assert_eq!(fs::read_dir(directory.path()).expect("a directory").count(), 0);
+    }
+
+    #[test]
+    fn what_an_agent_puts_there_costs_nothing_and_hides_nothing() {
+        let directory = tempfile::tempdir().expect("a directory");
+        untrusted::traps::set(|name| directory.path().join(name));
+        for number in 0..1500 {
+            let call = r#"{"response":{},"usage_summary":{"prompt_tokens":18446744073709551615}}"#;
+            fs::write(directory.path().join(format!("{number}.json")), call).expect("a file");
+        }
+        let mut completions = Completions::new(directory.path().to_owned());
+        completions.look();
+        assert_eq!(completions.usage().calls, 1000, "so many in one look");
+        completions.look();
+        assert_eq!((completions.usage().calls, completions.usage().input_tokens), (1500, u64::MAX));
     }
 }

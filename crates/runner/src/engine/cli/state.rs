@@ -37,7 +37,7 @@ fn usage(value: &Value) -> Usage {
     let metrics: Vec<&Value> = metrics.into_iter().flat_map(|metrics| metrics.values()).collect();
     let sum = |field: &str| {
         let counts = metrics.iter().map(|metrics| metrics["accumulated_token_usage"][field].as_u64());
-        counts.flatten().sum()
+        counts.flatten().fold(0, u64::saturating_add)
     };
     let cost: f64 = metrics.iter().filter_map(|metrics| metrics["accumulated_cost"].as_f64()).sum();
     let calls =
@@ -81,6 +81,12 @@ mod tests {
             (15, 4, 2, 4)
         );
         assert_eq!(usage.cost_usd.as_deref(), Some("0.750000"));
+        let most = u64::MAX;
+        let usage_to_metrics =
+            serde_json::json!({ "agent": metrics(0.0, most), "forged": metrics(0.0, most) });
+        let state = serde_json::json!({ "stats": { "usage_to_metrics": usage_to_metrics } });
+        let state = BaseState::read(state.to_string().as_bytes()).expect("a state");
+        assert_eq!(state.usage.input_tokens, most);
     }
 
     #[test]
