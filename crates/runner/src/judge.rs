@@ -60,8 +60,10 @@ pub fn result(
         return concluded(&observed, finish.clone());
     }
     let refusal = observed.gateway.clone().or(stop);
-    let Fault { reason, text } =
-        refusal.unwrap_or_else(|| fault(&observed, codes, end).in_the_gateways_words());
+    let Fault { reason, text } = refusal.unwrap_or_else(|| {
+        let fault = fault(&observed, codes, end);
+        if observed.is_quoted { fault } else { fault.in_the_gateways_words() }
+    });
     let short = ShortResult::without_verdict(reason, text, observed.usage);
     (ShortResult { summary: observed.last_words, acted: observed.acted, ..short }, LongResult::default())
 }

@@ -7,6 +7,9 @@ use crate::judge::{Fault, gateway_word};
 /// So much of a line on standard error says what it is about.
 const COMPLAINT_MAX: usize = 500;
 
+/// The code of an error of the model's call that is tried again.
+const MODEL_RETRY: &str = "ModelRetry";
+
 /// What is remembered of a run: enough to judge it.
 #[derive(Debug, Default)]
 pub struct Observed {
@@ -16,6 +19,8 @@ pub struct Observed {
     pub state: Option<State>,
     /// The last error: its reason, if it is one for an end, and what it says.
     pub error: Option<(Option<Reason>, String)>,
+    /// The last error is no end of a run: what it says may be anybody's words.
+    pub is_quoted: bool,
     /// What the model's gateway refused, and why.
     pub gateway: Option<Fault>,
     /// The last line on standard error that isn't empty.
@@ -40,10 +45,12 @@ impl Observed {
         match event {
             Event::Finish(finish) => self.finish = Some(Ok(finish.clone())),
             Event::State { state } => self.state = Some(*state),
-            Event::Error { reason, text, .. } => {
+            Event::Error { reason, code, text } => {
                 self.error = Some((*reason, text.clone()));
-                let refused = || gateway_word(text).map(|reason| Fault::new(reason, text));
-                self.gateway = self.gateway.take().or_else(refused);
+                // What a tool shows may quote the gateway: its word is what ends the run, or a call of the model.
+                self.is_quoted = reason.is_none() && code.as_deref() != Some(MODEL_RETRY);
+                let refused = || gateway_word(text).map(|word| Fault::new(word, text));
+                self.gateway = self.gateway.take().or_else(|| if self.is_quoted { None } else { refused() });
             }
             Event::Log { stream: Stream::Stderr, text } if !text.trim().is_empty() => {
                 self.last_complaint = Some(cut(text.trim(), COMPLAINT_MAX));

@@ -12,6 +12,10 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 /// How often files are looked at where the kernel doesn't tell of changes.
 const INTERVAL: Duration = Duration::from_millis(200);
+/// How many directories below its root are an engine's own. The agent could make more, down to any depth.
+const DEPTH: usize = 8;
+/// How many directories are watched, at most.
+const MOST_WATCHES: usize = 1000;
 
 /// Whether somebody has been told of a change and hasn't looked yet: one time is enough.
 #[derive(Clone, Debug, Default)]
@@ -58,7 +62,7 @@ impl Watcher {
     fn new(root: &Path) -> nix::Result<Self> {
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC)?;
         let watcher = Self { inotify, root: root.to_owned() };
-        watcher.add(root)?;
+        watcher.add_all()?;
         Ok(watcher)
     }
 
@@ -77,26 +81,45 @@ impl Watcher {
         let events = self.inotify.read_events()?;
         let grown = AddWatchFlags::IN_ISDIR | AddWatchFlags::IN_Q_OVERFLOW;
         if events.iter().any(|event| event.mask.intersects(grown)) {
-            self.add(&self.root)?;
+            self.add_all()?;
         }
         Ok(())
     }
 
-    /// Watches a directory and those below it. One that is watched already stays so; one that is gone doesn't matter.
-    fn add(&self, directory: &Path) -> nix::Result<()> {
+    /// Watches the root and what is below it, as far as an engine's own directories go. What is watched already stays so.
+    fn add_all(&self) -> nix::Result<()> {
+        let (mut found, mut left) = (vec![(self.root.clone(), 0)], MOST_WATCHES);
+        while let Some((directory, depth)) = found.pop() {
+            left -= 1;
+            if self.add(&directory)? && depth < DEPTH {
+                found.extend(directories(&directory).take(left + 1).map(|below| (below, depth + 1)));
+            }
+            // As where the node's own limit is reached.
+            if found.len() > left {
+                return Err(Errno::ENOSPC);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether there is such a directory: one that is gone doesn't matter.
+    fn add(&self, directory: &Path) -> nix::Result<bool> {
         let changes = AddWatchFlags::IN_CREATE
             | AddWatchFlags::IN_MODIFY
             | AddWatchFlags::IN_MOVED_TO
             | AddWatchFlags::IN_ONLYDIR
             | AddWatchFlags::IN_DONT_FOLLOW;
         match self.inotify.add_watch(directory, changes) {
-            Err(Errno::ENOENT | Errno::ENOTDIR) if directory != self.root => return Ok(()),
-            watched => watched?,
-        };
-        let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-        let directories = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-        directories.map(|entry| entry.path()).try_for_each(|path| self.add(&path))
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES) if directory != self.root => Ok(false),
+            watched => watched.map(|_| true),
+        }
     }
+}
+
+fn directories(directory: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let directories = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    directories.map(|entry| entry.path())
 }
 
 #[cfg(test)]
@@ -112,7 +135,8 @@ mod tests {
         let (sender, receiver) = sync_channel(8);
         let pending = Pending::default();
         let (root, told) = (root.to_owned(), pending.clone());
-        thread::spawn(move || watch(&root, &told, || sender.send(()).is_ok()));
+        let watching = move || watch(&root, &told, || sender.send(()).is_ok());
+        thread::Builder::new().stack_size(256 * 1024).spawn(watching).expect("a thread");
         (pending, receiver)
     }
 
@@ -143,6 +167,24 @@ mod tests {
             fs::rename(root.path().join("half"), &file).expect("our own directory");
             wait_for(&file, "second", &pending, &changes);
         }
+    }
+
+    #[test]
+    fn directories_without_end_dont_end_the_watch() {
+        let root = tempfile::tempdir().expect("a directory");
+        let deep = root.path().join("d/".repeat(1900));
+        let (pending, changes) = watched(root.path());
+        changes.recv_timeout(PATIENCE).expect("the first look");
+        fs::create_dir_all(&deep).expect("our own directory");
+        for number in 0..3000 {
+            fs::create_dir(root.path().join(number.to_string())).expect("our own directory");
+        }
+        let file = root.path().join("file");
+        pending.clear();
+        fs::write(&file, "text").expect("our own directory");
+        wait_for(&file, "text", &pending, &changes);
+        // Deeper than the standard library removes.
+        std::process::Command::new("rm").arg("-rf").arg(root.path()).status().expect("rm");
     }
 
     #[test]

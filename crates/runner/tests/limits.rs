@@ -62,14 +62,17 @@ fn what_the_gateway_refuses_outranks_what_the_engine_makes_of_it() {
         format!(r#"echo '{{"kind":"error",{reason}"text":"litellm: 403 punching-fist-gateway: {text}"}}'"#)
     };
     let refused = r#""reason":"CredentialsRefused","#;
+    let retry = r#""code":"ModelRetry","#;
+    // What a log says that a tool shows.
+    let quoted = error(r#""code":"ToolCallRefused","#, "BudgetExceeded: said a log");
     let table = [
         (
             format!("{}; exit 11", error(refused, "BudgetExceeded: 2.50 of 2.50 US dollars")),
             12,
             Reason::BudgetExceeded,
         ),
-        (format!("{}; sleep 60", error("", "BudgetExceeded: all of it")), 12, Reason::BudgetExceeded),
-        (format!("{}; exit 10", error("", "RunOver: the task is over")), 11, Reason::ConfigurationRefused),
+        (format!("{}; sleep 60", error(retry, "BudgetExceeded: all of it")), 12, Reason::BudgetExceeded),
+        (format!("{}; exit 10", error(retry, "RunOver: the task is over")), 11, Reason::ConfigurationRefused),
         (format!("{}; exit 1", error(refused, "Refused: another model")), 11, Reason::ConfigurationRefused),
         (format!("{}; exit 11", error(refused, "Unauthenticated: who?")), 11, Reason::CredentialsRefused),
         (
@@ -77,8 +80,10 @@ fn what_the_gateway_refuses_outranks_what_the_engine_makes_of_it() {
             12,
             Reason::BudgetExceeded,
         ),
+        (format!("{quoted}; {FINISH}"), 0, Reason::VerdictReached),
+        (format!("{quoted}; exit 0"), 10, Reason::NoVerdict),
         // It came to its end all the same.
-        (format!("{}; {FINISH}", error("", "Unavailable: later")), 0, Reason::VerdictReached),
+        (format!("{}; {FINISH}", error(retry, "Unavailable: later")), 0, Reason::VerdictReached),
     ];
     for (script, code, reason) in table {
         let ended = Pod::new(&script).run();
