@@ -20,6 +20,7 @@ mod keys;
 mod ledger;
 mod literals;
 mod metrics;
+mod reach;
 mod relay;
 mod request;
 mod tasks;

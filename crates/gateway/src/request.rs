@@ -1,6 +1,7 @@
 //! A request's body: what it asks for, and how it goes out.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 
 use punching_fist_protocol::Redactor;
@@ -12,10 +13,36 @@ use serde_json::value::RawValue;
 use crate::endpoint::{Endpoint, Style};
 use crate::error::Refusal;
 use crate::literals::change_strings;
+use crate::reach;
 
-/// Fields that reach for something outside of the body: what another call left at the provider, which no charge covers and
-/// which may be another run's.
-const REACHING: [&str; 3] = ["previous_response_id", "conversation", "container"];
+/// More members than any API knows: what is looked at for each of them stays cheap.
+const MEMBERS_MAX: usize = 256;
+/// Fields that say how many answers are to be given.
+const ANSWERS: [&str; 3] = ["n", "best_of", "candidate_count"];
+/// Fields that reach for what another call left at the provider, that choose another model, provider or price than the
+/// profile's, or that ask for what isn't charged by the token.
+const COSTLY: [&str; 20] = [
+    "previous_response_id",
+    "conversation",
+    "container",
+    "speed",
+    "inference_geo",
+    "models",
+    "fallbacks",
+    "provider",
+    "route",
+    "plugins",
+    "web_search_options",
+    "data_sources",
+    "audio",
+    "prediction",
+    "api_base",
+    "base_url",
+    "api_key",
+    "custom_llm_provider",
+    "model_list",
+    "mcp_servers",
+];
 /// Tiers of service that cost what the profile's prices say, or less.
 const TIERS: [&str; 4] = ["auto", "default", "flex", "standard_only"];
 
@@ -57,10 +84,11 @@ impl<'a> Request<'a> {
             serde_json::from_str::<Value>(found.1.get()).ok().filter(|value| !value.is_null())
         };
         refuse_what_costs_more(endpoint, &value)?;
+        reach::refuse(body).map_err(Refusal::Refused)?;
         let model = value("model").and_then(|model| model.as_str().map(str::to_owned));
         let model = model.ok_or_else(|| Refusal::Refused("the body names no model".to_owned()))?;
         let streams = value("stream").is_some_and(|stream| stream == true);
-        let output = Output::of(endpoint, &value);
+        let output = Output::of(endpoint, &value)?;
         Ok(Self { members, model, streams, output })
     }
 
@@ -131,7 +159,7 @@ fn push_member(body: &mut String, name: &str, value: &str) {
 fn refuse_what_costs_more(endpoint: Endpoint, value: &impl Fn(&str) -> Option<Value>) -> Result<(), Refusal> {
     let refuse =
         |what: String| Err(Refusal::Refused(format!("{what} isn't passed on: its cost can't be known")));
-    if let Some(name) = REACHING.iter().find(|name| value(name).is_some()) {
+    if let Some(name) = COSTLY.iter().find(|name| value(name).is_some()) {
         return refuse(format!("{name:?}"));
     }
     if endpoint == Endpoint::Responses && value("prompt").is_some() {
@@ -147,20 +175,35 @@ fn refuse_what_costs_more(endpoint: Endpoint, value: &impl Fn(&str) -> Option<Va
 }
 
 impl Output {
-    fn of(endpoint: Endpoint, value: &impl Fn(&str) -> Option<Value>) -> Self {
-        let number = |name| value(name).and_then(|value| value.as_u64());
-        let limits = ["max_tokens", "max_completion_tokens", "max_output_tokens"];
-        let answers = match endpoint.style() {
-            Style::OpenAi => number("n").max(number("best_of")).unwrap_or(1).max(1),
-            Style::Anthropic => 1,
+    /// What says nothing of a limit is charged with the profile's `maxOutputTokens`, and goes out as it is: there is no
+    /// field that all servers take, and some refuse a limit that doesn't fit beside a long prompt.
+    fn of(endpoint: Endpoint, value: &impl Fn(&str) -> Option<Value>) -> Result<Self, Refusal> {
+        let number = |name: &&str| {
+            let refuse = || Refusal::Refused(format!("{name:?} is no positive whole number"));
+            let read = |value: Value| value.as_u64().filter(|number| *number > 0).ok_or_else(refuse);
+            value(name).map(read).transpose()
+        };
+        let most = |names: &[&str]| {
+            let numbers: Result<Vec<_>, _> = names.iter().map(number).collect();
+            numbers.map(|numbers| numbers.into_iter().flatten().max())
         };
         // The oldest of the APIs takes several prompts at once.
         let prompts = match (endpoint, value("prompt")) {
             (Endpoint::Completions, Some(Value::Array(prompts))) => prompts.len() as u64,
             _ => 1,
         };
-        let limit = limits.into_iter().filter_map(number).max();
-        Self { limit, answers: answers.saturating_mul(prompts.max(1)) }
+        let answers = most(&ANSWERS)?.filter(|_| endpoint.style() == Style::OpenAi).unwrap_or(1);
+        Ok(Self { limit: most(limits(endpoint))?, answers: answers.saturating_mul(prompts.max(1)) })
+    }
+}
+
+/// The fields in which that endpoint takes a limit of its answer: it heeds no others.
+fn limits(endpoint: Endpoint) -> &'static [&'static str] {
+    match endpoint {
+        Endpoint::ChatCompletions => &["max_completion_tokens", "max_tokens"],
+        Endpoint::Completions | Endpoint::Messages => &["max_tokens"],
+        Endpoint::Responses => &["max_output_tokens"],
+        Endpoint::CountTokens => &[],
     }
 }
 
@@ -176,10 +219,14 @@ impl<'de> Deserialize<'de> for Members<'de> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut members: Vec<(Cow<'de, str>, &'de RawValue)> = Vec::new();
+                let mut known = HashSet::new();
                 while let Some((name, value)) = map.next_entry::<String, &'de RawValue>()? {
                     // Which of two the provider would take can't be known.
-                    if members.iter().any(|(known, _)| *known == name) {
+                    if !known.insert(name.clone()) {
                         return Err(de::Error::custom(format!("{name:?} stands there twice")));
+                    }
+                    if known.len() > MEMBERS_MAX {
+                        return Err(de::Error::custom(format!("it has more than {MEMBERS_MAX} members")));
                     }
                     members.push((Cow::Owned(name), value));
                 }
@@ -209,7 +256,11 @@ mod tests {
             (ChatCompletions, r#"{"model":"m","max_tokens":18446744073709551615,"n":3}"#, u64::MAX),
             (Completions, r#"{"model":"m","max_tokens":5,"best_of":4,"prompt":["a","b"]}"#, 40),
             (Messages, r#"{"model":"m","max_tokens":5,"n":3}"#, 5),
+            (Messages, r#"{"model":"m","max_output_tokens":5}"#, 32),
             (Responses, r#"{"model":"m","max_output_tokens":7}"#, 7),
+            (Responses, r#"{"model":"m","max_tokens":7}"#, 32),
+            (Completions, r#"{"model":"m","max_completion_tokens":5}"#, 32),
+            (ChatCompletions, r#"{"model":"m","max_output_tokens":5,"candidate_count":2}"#, 64),
         ] {
             assert_eq!(read(endpoint, body).unwrap().output_max(32), output, "{body}");
         }
@@ -228,12 +279,34 @@ mod tests {
             (Endpoint::Responses, r#"{"model":"m","previous_response_id":"r"}"#, "previous_response_id"),
             (Endpoint::Responses, r#"{"model":"m","background":true}"#, "background"),
             (Endpoint::Responses, r#"{"model":"m","prompt":{"id":"p"}}"#, "prompt"),
+            (Endpoint::ChatCompletions, r#"{"model":"m","max_tokens":5.0}"#, "max_tokens"),
+            (
+                Endpoint::ChatCompletions,
+                r#"{"model":"m","max_completion_tokens":"5"}"#,
+                "max_completion_tokens",
+            ),
+            (Endpoint::ChatCompletions, r#"{"model":"m","max_completion_tokens":0,"max_tokens":5}"#, "max_c"),
+            (Endpoint::Completions, r#"{"model":"m","max_tokens":-1}"#, "max_tokens"),
+            (Endpoint::Responses, r#"{"model":"m","max_output_tokens":1e3}"#, "max_output_tokens"),
+            (Endpoint::ChatCompletions, r#"{"model":"m","n":"9"}"#, "\"n\""),
+            (Endpoint::ChatCompletions, r#"{"model":"m","models":["dear"]}"#, "models"),
+            (Endpoint::Messages, r#"{"model":"m","speed":"fast"}"#, "speed"),
+            (Endpoint::Messages, r#"{"model":"m","messages":[{"content":[{"file_id":"f"}]}]}"#, "file_id"),
         ] {
             let error = read(endpoint, body).unwrap_err();
             assert!(error.contains(why), "{body}: {error}");
         }
         let fine = r#"{"model":"m","service_tier":"auto","background":false,"previous_response_id":null}"#;
         assert!(read(Endpoint::Responses, fine).is_ok());
+    }
+
+    #[test]
+    fn a_body_of_nothing_but_members_is_refused_at_once() {
+        let members: Vec<String> = (0..500_000).map(|number| format!("\"{number}\":0")).collect();
+        let started = std::time::Instant::now();
+        let error = read(Endpoint::ChatCompletions, &format!("{{{}}}", members.join(","))).unwrap_err();
+        assert!(error.contains("more than 256 members"), "{error}");
+        assert!(started.elapsed() < std::time::Duration::from_secs(5));
     }
 
     #[test]
