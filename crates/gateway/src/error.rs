@@ -31,6 +31,8 @@ pub(crate) enum Refusal {
     Unauthenticated(String),
     #[error("the request has more than {0} bytes")]
     TooLarge(usize),
+    #[error("{0}; it is worth trying again")]
+    BodyBroken(&'static str),
     #[error("{0}")]
     Unavailable(String),
     #[error("{0}")]
@@ -47,7 +49,9 @@ impl Refusal {
             Self::RunOver(_) => "RunOver",
             Self::Refused(_) | Self::NoSuchPath | Self::TooLarge(_) => "Refused",
             Self::Unauthenticated(_) => "Unauthenticated",
-            Self::Unavailable(_) | Self::Unreachable(_) | Self::TooSlow(_) => "Unavailable",
+            Self::BodyBroken(_) | Self::Unavailable(_) | Self::Unreachable(_) | Self::TooSlow(_) => {
+                "Unavailable"
+            }
         }
     }
 
@@ -58,7 +62,7 @@ impl Refusal {
             Self::RunOver(_) => "run_over",
             Self::Refused(_) | Self::NoSuchPath | Self::TooLarge(_) => "refused",
             Self::Unauthenticated(_) => "unauthenticated",
-            Self::Unavailable(_) => "unavailable",
+            Self::BodyBroken(_) | Self::Unavailable(_) => "unavailable",
             Self::Unreachable(_) | Self::TooSlow(_) => "unreachable",
         }
     }
@@ -70,6 +74,7 @@ impl Refusal {
             Self::NoSuchPath => StatusCode::NOT_FOUND,
             Self::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyBroken(_) => StatusCode::REQUEST_TIMEOUT,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Unreachable(_) => StatusCode::BAD_GATEWAY,
             Self::TooSlow(_) => StatusCode::GATEWAY_TIMEOUT,

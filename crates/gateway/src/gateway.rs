@@ -10,7 +10,9 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::Bytes;
 use http::Method;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http::request::Parts;
+use http_body::Body as _;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use kube::Client;
 use punching_fist_api::TaskSpec;
 use punching_fist_core::money::Money;
@@ -27,11 +29,12 @@ use crate::keys::Keys;
 use crate::ledger::{Ledger, Reserved, Wish};
 use crate::metrics::Metrics;
 use crate::request::{self, Outgoing};
+use crate::room::{Place, Room};
 use crate::tasks::Tasks;
 use crate::upstream::{self, Upstream, UpstreamError};
 
 /// The longest request; a longer one is answered 413.
-const BODY_MAX: usize = 32 << 20;
+const BODY_MAX: usize = 8 << 20;
 /// How long a client may take to send it.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// What is counted where no profile is known.
@@ -69,7 +72,17 @@ struct Inner {
     ledger: Ledger,
     upstream: Upstream,
     timeouts: Timeouts,
+    room: Room,
     redactors: Lock<BTreeMap<String, (String, Arc<Redactor>)>>,
+}
+
+/// A request whose sender is known, with what its profile has for it.
+struct Asking<'a> {
+    caller: &'a Arc<Caller>,
+    profile: &'a AgentProfile,
+    endpoint: Endpoint,
+    key: String,
+    redactor: Arc<Redactor>,
 }
 
 /// A call that is known to be allowed, but for its budget.
@@ -81,6 +94,17 @@ struct Call<'a> {
     model: String,
     rates: Rates,
     output_max: u64,
+}
+
+/// A call that is ready to go out, and the memory that it takes.
+struct Prepared<'a> {
+    call: Call<'a>,
+    request: http::Request<Full<Bytes>>,
+    hides_usage: bool,
+    charge: Money,
+    place: Place,
+    /// Time that the gateway itself took.
+    own: Duration,
 }
 
 impl Gateway {
@@ -116,6 +140,7 @@ impl Gateway {
             metrics,
             upstream: Upstream::new(timeouts.first_byte)?,
             timeouts,
+            room: Room::new(),
             redactors: Lock::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -136,58 +161,100 @@ async fn serve(State(gateway): State<Gateway>, request: Request) -> Response {
     let inner = &gateway.inner;
     let endpoint = Endpoint::of(request.uri().path()).filter(|_| request.method() == Method::POST);
     let style = endpoint.map_or_else(|| Style::of(request.headers()), Endpoint::style);
-    let mut profile = NO_PROFILE.to_owned();
-    let answer = match endpoint {
-        Some(endpoint) => inner.answer(endpoint, request, &mut profile).await,
-        None => Err(Refusal::NoSuchPath),
+    let (profile, answer) = match endpoint {
+        Some(endpoint) => inner.answer(endpoint, request).await,
+        None => (None, Err(Refusal::NoSuchPath)),
     };
     answer.unwrap_or_else(|refusal| {
-        inner.metrics.call(&profile, refusal.outcome());
+        let profile = profile.as_deref().unwrap_or(NO_PROFILE);
+        inner.metrics.call(profile, refusal.outcome());
         tracing::debug!(%refusal, profile, "a call is not passed on");
         refusal.response(style)
     })
 }
 
 impl Inner {
+    /// The profile that asks, if it is known, and what it is answered.
     async fn answer(
         &self,
         endpoint: Endpoint,
         request: Request,
-        profile_name: &mut String,
-    ) -> Result<Response, Refusal> {
+    ) -> (Option<String>, Result<Response, Refusal>) {
         let (head, body) = request.into_parts();
-        let caller = self.callers.find(identity::token(&head.headers)?).await?;
-        let profile = self.profile(&caller)?;
-        profile_name.clone_from(&caller.profile);
+        let caller = match self.caller(&head).await {
+            Ok(caller) => caller,
+            Err(refusal) => return (None, Err(refusal)),
+        };
+        let profile = match self.profile(&caller) {
+            Ok(profile) => profile,
+            Err(refusal) => return (None, Err(refusal)),
+        };
+        let answer = self.pass(endpoint, &caller, profile, &head, body).await;
+        (Some(caller.profile.clone()), answer)
+    }
+
+    async fn caller(&self, head: &Parts) -> Result<Arc<Caller>, Refusal> {
+        self.callers.find(identity::token(&head.headers)?).await
+    }
+
+    async fn pass(
+        &self,
+        endpoint: Endpoint,
+        caller: &Arc<Caller>,
+        profile: &AgentProfile,
+        head: &Parts,
+        body: Body,
+    ) -> Result<Response, Refusal> {
         let key = self.keys.read(&caller.profile).ok_or_else(|| no_key(&caller.profile))?;
         let redactor = self.redactor(&caller.profile, &key);
+        let asking = Asking { caller, profile, endpoint, key, redactor };
+        let prepared = self.prepare(&asking, head, body).await?;
+        self.send(&asking, prepared).await
+    }
+
+    /// Reads a request and makes what goes out of it. What waits after that keeps one copy of the body.
+    async fn prepare<'a>(
+        &self,
+        asking: &Asking<'a>,
+        head: &Parts,
+        body: Body,
+    ) -> Result<Prepared<'a>, Refusal> {
+        let Asking { caller, profile, endpoint, .. } = *asking;
+        let mut place = self.room.place(&caller.task_uid, length(&body)?).await?;
         let body = read_body(body).await?;
         let started = Instant::now();
         let asked = request::Request::read(endpoint, &body)?;
-        let call = Call::new(&caller, profile, endpoint, &asked.model)?;
-        let Outgoing { body: out_body, hides_usage } =
-            asked.outgoing(endpoint, profile.redact.then_some(&*redactor));
-        let charge = call.charge(&asked, out_body.len());
+        let call = Call::new(caller, profile, endpoint, &asked.model)?;
+        let Outgoing { body: out, hides_usage } =
+            asked.outgoing(endpoint, profile.redact.then_some(&*asking.redactor));
+        let (charge, bytes) = (call.charge(&asked, out.len()), out.len());
         let url = endpoint.url(profile, head.uri.query());
-        let request = upstream::request(endpoint.style(), &url, &head.headers, &key, Bytes::from(out_body));
+        let request = upstream::request(endpoint.style(), &url, &head.headers, &asking.key, Bytes::from(out));
         let request = request.map_err(|error| no_way(&caller.profile, &error))?;
-        // What waits for the provider keeps no second copy.
         drop(body);
-        let own = started.elapsed();
+        place.shrink(bytes);
+        Ok(Prepared { call, request, hides_usage, charge, place, own: started.elapsed() })
+    }
+
+    /// Sends a call once there is room for it in the budget.
+    async fn send(&self, asking: &Asking<'_>, prepared: Prepared<'_>) -> Result<Response, Refusal> {
+        let Prepared { call, request, hides_usage, charge, place, own } = prepared;
         let mut reserved = self.reserve(&call, charge).await?;
         if let Some(reserved) = &mut reserved {
             reserved.goes_out();
         }
         let out = Out {
-            endpoint,
+            endpoint: call.endpoint,
             hides_usage,
             rates: call.rates,
             reserved,
-            meter: Meter::new(&caller.profile, &self.metrics, own),
+            meter: Meter::new(&call.caller.profile, &self.metrics, own),
             patience: self.patience(),
         };
-        match self.upstream.call(request).await {
-            Ok(response) => out.pass(response, &key, &redactor).await,
+        let answer = self.upstream.call(request).await;
+        drop(place);
+        match answer {
+            Ok(response) => out.pass(response, &asking.key, &asking.redactor).await,
             Err(error) => Err(unanswered(out, &error)),
         }
     }
@@ -195,7 +262,10 @@ impl Inner {
     fn profile(&self, caller: &Caller) -> Result<&AgentProfile, Refusal> {
         let profile = self.settings.profile(&caller.profile).filter(|profile| profile.gateway);
         profile.ok_or_else(|| {
-            Refusal::Refused(format!("the agent profile {:?} doesn't use the gateway", caller.profile))
+            let name = &caller.profile;
+            Refusal::Refused(format!(
+                "the agent profile {name:?} doesn't use the gateway (agents.{name}.gateway)"
+            ))
         })
     }
 
@@ -250,12 +320,18 @@ impl<'a> Call<'a> {
     }
 }
 
+/// How long a body may be: as long as it says, else as any may.
+fn length(body: &Body) -> Result<usize, Refusal> {
+    let said = body.size_hint().exact().map(usize::try_from);
+    said.unwrap_or(Ok(BODY_MAX)).ok().filter(|bytes| *bytes <= BODY_MAX).ok_or(Refusal::TooLarge(BODY_MAX))
+}
+
 async fn read_body(body: Body) -> Result<Bytes, Refusal> {
-    let broken = || Refusal::Refused("the body broke off, or took too long".to_owned());
     match timeout(BODY_TIMEOUT, Limited::new(body, BODY_MAX).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::TooLarge(BODY_MAX)),
-        Ok(Err(_)) | Err(_) => Err(broken()),
+        Ok(Err(_)) => Err(Refusal::BodyBroken("the request's body broke off")),
+        Err(_) => Err(Refusal::BodyBroken("the request's body took too long")),
     }
 }
 

@@ -23,6 +23,7 @@ mod metrics;
 mod reach;
 mod relay;
 mod request;
+mod room;
 mod tasks;
 mod upstream;
 mod usage;

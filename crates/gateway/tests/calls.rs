@@ -342,6 +342,20 @@ async fn secrets_stay_here_unless_the_profile_says_otherwise() {
 #[tokio::test]
 async fn a_body_that_is_too_long_is_refused() {
     let ground = Ground::new("openai/m").await;
-    let long = json!({"model": "m", "messages": "x".repeat(33 << 20)});
+    let long = json!({"model": "m", "messages": "x".repeat(9 << 20)});
     assert_eq!(ground.post("/v1/chat/completions", &long).await.status, 413);
+    let pieces = futures::stream::iter((0..9).map(|_| Ok::<_, std::io::Error>(vec![b' '; 1 << 20])));
+    let (parts, _) = request("/v1/chat/completions", &body()).into_parts();
+    let unsaid = http::Request::from_parts(parts, axum::body::Body::from_stream(pieces));
+    assert_eq!(send(&ground.router(), unsaid).await.status, 413);
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_worth_another_try() {
+    let ground = Ground::new("openai/m").await;
+    let pieces = [Ok("{"), Err(std::io::Error::other("told to break"))];
+    let (parts, _) = request("/v1/chat/completions", &body()).into_parts();
+    let broken = axum::body::Body::from_stream(futures::stream::iter(pieces));
+    let answer = send(&ground.router(), http::Request::from_parts(parts, broken)).await;
+    assert_eq!((word(&answer).as_str(), answer.status.as_u16()), ("Unavailable", 408));
 }
