@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use futures::stream;
+use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -88,7 +89,7 @@ impl Out {
             return Err(Refusal::Unreachable(message));
         }
         *back.body_mut() = if !parts.status.is_success() {
-            self.close_failed(body, redactor).await
+            self.close_failed(parts.status, body, redactor).await
         } else if streams {
             self.stream(body)
         } else {
@@ -97,11 +98,11 @@ impl Out {
         Ok(back)
     }
 
-    /// An error costs nothing. Some say the key that they don't like.
-    async fn close_failed(self, body: Incoming, redactor: &Redactor) -> Body {
+    /// Some errors say the key that they don't like.
+    async fn close_failed(self, status: StatusCode, body: Incoming, redactor: &Redactor) -> Body {
         let read =
             timeout_at(Instant::now() + self.patience.piece, Limited::new(body, ERROR_MAX).collect()).await;
-        self.close(End::Free, "upstream_error");
+        self.close(if gave_up(status) { End::Unknown } else { End::Free }, "upstream_error");
         let bytes =
             read.ok().and_then(Result::ok).map(http_body_util::Collected::to_bytes).unwrap_or_default();
         Body::from(redactor.redact(&String::from_utf8_lossy(&bytes)))
@@ -157,6 +158,12 @@ impl Out {
             reserved.close(end);
         }
     }
+}
+
+/// Whether that is the word of a proxy that didn't wait any longer, while the model may go on. 520 and 524 are
+/// Cloudflare's. Other errors are the provider's own, which takes no money for them.
+fn gave_up(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 502 | 504 | 520 | 524)
 }
 
 impl Meter {

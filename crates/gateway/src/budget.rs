@@ -73,7 +73,12 @@ pub enum Decision {
     /// Once this is written.
     Admit(GatewayUsage),
     /// Perhaps when calls that are under way have ended: with their charges the budget is spent, without them it isn't.
-    Wait,
+    Wait {
+        /// What is spent.
+        spent: Money,
+        /// What calls under way hold.
+        reserved: Money,
+    },
     /// Never again: so much is spent.
     Spent(Money),
     /// Not while so many calls are under way.
@@ -142,8 +147,9 @@ pub fn reserve(usage: Option<&RunUsage>, ask: &Ask) -> Decision {
         if spent >= ask.budget {
             return Decision::Spent(spent);
         }
-        if spent + usage.reserved() >= ask.budget {
-            return Decision::Wait;
+        let reserved = usage.reserved();
+        if spent + reserved >= ask.budget {
+            return Decision::Wait { spent, reserved };
         }
     }
     if usage.in_flight.len() >= CALLS_MAX {

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::header::RETRY_AFTER;
 use http::{HeaderValue, StatusCode};
+use punching_fist_core::money::Money;
 use serde_json::{Value, json};
 
 use crate::endpoint::Style;
@@ -18,7 +19,7 @@ const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refusal {
     #[error("this run has spent {spent} of its budget of {budget} US dollars (agent.maxCostUSD)")]
-    BudgetExceeded { spent: String, budget: String },
+    BudgetExceeded { spent: Money, budget: Money },
     #[error("{0}")]
     RunOver(&'static str),
     #[error("{0}")]

@@ -70,11 +70,10 @@ impl Wish<'_> {
         }
         let budget = (self.budget)(known.spec());
         let ask = Ask { id: id.to_owned(), charge: self.charge, budget, now: Timestamp::now() };
-        let exceeded = |spent: String| Refusal::BudgetExceeded { spent, budget: budget.to_string() };
         match budget::reserve(known.usage(), &ask) {
             Decision::Admit(usage) => Step::Write(usage),
-            Decision::Spent(spent) => Step::Refuse(exceeded(spent.to_string())),
-            Decision::Wait => Step::Wait(exceeded("or reserved all".to_owned())),
+            Decision::Spent(spent) => Step::Refuse(Refusal::BudgetExceeded { spent, budget }),
+            Decision::Wait { spent, reserved } => Step::Wait(all_reserved(spent, reserved, budget)),
             Decision::Crowded => {
                 Step::Refuse(Refusal::Unavailable("too many calls of this run are under way".to_owned()))
             }
@@ -195,6 +194,13 @@ impl Ledger {
             Err(error) => Err(error),
         }
     }
+}
+
+/// What holds the rest may end, or be found dead within [`budget::OVER_AFTER`]: the run isn't over yet.
+fn all_reserved(spent: Money, reserved: Money, budget: Money) -> Refusal {
+    Refusal::Unavailable(format!(
+        "of this run's budget of {budget} US dollars (agent.maxCostUSD) {spent} are spent, and {reserved} are reserved for calls that are under way; it is worth trying again"
+    ))
 }
 
 const GONE: Refusal = Refusal::RunOver("the task is gone");

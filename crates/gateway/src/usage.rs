@@ -12,6 +12,7 @@ pub(crate) struct Said {
     output: Option<u64>,
     cache_read: Option<u64>,
     cache_write: Option<u64>,
+    total: Option<u64>,
 }
 
 impl Said {
@@ -23,6 +24,7 @@ impl Said {
         self.output = said(&["/completion_tokens", "/output_tokens"]).or(self.output);
         self.cache_read = said(&["/cache_read_input_tokens"]).or(said(&cached)).or(self.cache_read);
         self.cache_write = said(&["/cache_creation_input_tokens"]).or(self.cache_write);
+        self.total = said(&["/total_tokens"]).or(self.total);
     }
 
     /// The tokens, if enough was said. Anthropic counts what goes through the cache beside the input, OpenAI within it.
@@ -39,6 +41,8 @@ impl Said {
             },
             Endpoint::ChatCompletions | Endpoint::Completions | Endpoint::Responses => {
                 let cache_read = cache_read.min(input);
+                // Some count the tokens of reasoning in nothing but the sum.
+                let output = output.max(self.total.unwrap_or_default().saturating_sub(input));
                 Tokens { input, output, cache_read, cache_write: cache_write.min(input - cache_read) }
             }
         })
@@ -79,6 +83,16 @@ mod tests {
                 Endpoint::Messages,
                 r#"{"usage":{"input_tokens":10,"output_tokens":7,"cache_read_input_tokens":60,"cache_creation_input_tokens":30}}"#,
                 same(30),
+            ),
+            (
+                Endpoint::ChatCompletions,
+                r#"{"usage":{"prompt_tokens":100,"completion_tokens":7,"total_tokens":150}}"#,
+                Some(Tokens { input: 100, output: 50, ..Tokens::default() }),
+            ),
+            (
+                Endpoint::Responses,
+                r#"{"usage":{"input_tokens":100,"output_tokens":7,"total_tokens":9}}"#,
+                Some(Tokens { input: 100, output: 7, ..Tokens::default() }),
             ),
             (Endpoint::ChatCompletions, r#"{"usage":{"prompt_tokens":100}}"#, None),
             (Endpoint::ChatCompletions, r#"{"usage":{"prompt_tokens":-1,"completion_tokens":7}}"#, None),

@@ -132,6 +132,28 @@ async fn what_a_dead_replica_left_stays_charged() {
     assert_eq!(usage.in_flight.len(), 1, "the young one may be under way at another replica");
 }
 
+/// What died holds all that is left. That isn't the run's end: its charge is only reserved.
+#[tokio::test(start_paused = true)]
+async fn a_budget_that_is_only_reserved_is_worth_another_try() {
+    let ground = Ground::new("openai/m").await;
+    ground.provider.script([Script::Json(200, DEAR.to_owned())]);
+    ground.api.change::<MaintenanceTask>(NAMESPACE, TASK, |task| {
+        let usage = task.status.as_mut().unwrap().task.usage.as_mut().unwrap();
+        usage.total.cost_usd = Some("0.25".to_owned());
+        let time = serde_json::from_value(json!(jiff::Timestamp::now().to_string())).unwrap();
+        usage.in_flight = vec![Reservation { id: "left".to_owned(), charge_usd: "0.9".to_owned(), time }];
+    });
+    let answer = ground.post(CHAT, &body()).await;
+    assert_eq!(answer.status, 503);
+    let message = answer.error();
+    assert!(message.starts_with("punching-fist-gateway: Unavailable: "), "{message}");
+    assert!(
+        message.contains("budget of 1 US dollars (agent.maxCostUSD) 0.25 are spent, and 0.9 are"),
+        "{message}"
+    );
+    assert_eq!((ground.provider.asked().len(), ground.usage().in_flight.len()), (0, 1));
+}
+
 #[tokio::test]
 async fn another_writer_is_no_reason_to_fail() {
     let ground = Ground::new("openai/m").await;

@@ -60,7 +60,7 @@ fn a_call_goes_out_while_something_is_left() {
     ] {
         let decision = match reserve(usage.as_ref(), &ask) {
             Decision::Admit(_) => "admit",
-            Decision::Wait => "wait",
+            Decision::Wait { .. } => "wait",
             Decision::Spent(_) => "spent",
             Decision::Crowded => "crowded",
         };
