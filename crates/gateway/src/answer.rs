@@ -13,7 +13,10 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use punching_fist_core::money::Money;
 use punching_fist_protocol::Redactor;
+use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
+use tokio_util::task::TaskTracker;
+use tracing::debug;
 
 use crate::budget::{End, Rates, Tokens};
 use crate::endpoint::Endpoint;
@@ -28,6 +31,9 @@ use crate::usage;
 const ANSWER_MAX: usize = 32 << 20;
 /// Of a longer error only so much is shown.
 const ERROR_MAX: usize = 1 << 20;
+
+/// How many pieces of a stream wait for the client.
+const PIECES: usize = 16;
 
 /// How long an answer may take.
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +62,12 @@ pub(crate) struct Out {
     pub(crate) reserved: Option<Reserved>,
     pub(crate) meter: Meter,
     pub(crate) patience: Patience,
+    /// What passes a stream on is awaited there.
+    pub(crate) passing: TaskTracker,
 }
+
+/// What stands for the proper end of a stream among its pieces.
+const END: Bytes = Bytes::new();
 
 /// A stream on its way.
 struct Streaming {
@@ -64,6 +75,13 @@ struct Streaming {
     relay: Relay,
     /// None once its end is told.
     out: Option<Out>,
+}
+
+impl Patience {
+    /// When the next piece must have come, or gone.
+    fn next(self) -> Instant {
+        self.until.min(Instant::now() + self.piece)
+    }
 }
 
 impl Out {
@@ -127,10 +145,14 @@ impl Out {
         Err(Refusal::Unreachable(why.to_owned()))
     }
 
+    /// It is passed on by a task of its own, whose time runs even while the client doesn't read.
     fn stream(self, body: Incoming) -> Body {
         self.meter.own(Duration::ZERO);
         let relay = Relay::new(self.endpoint, self.hides_usage);
-        Body::from_stream(stream::unfold(Streaming { body, relay, out: Some(self) }, Streaming::next))
+        let (client, pieces) = mpsc::channel(PIECES);
+        let passing = self.passing.clone();
+        passing.spawn(Streaming { body, relay, out: Some(self) }.pass(client));
+        Body::from_stream(stream::unfold(Some(pieces), shown))
     }
 
     fn close_told(self, tokens: Option<Tokens>) {
@@ -195,33 +217,42 @@ impl Drop for Meter {
 }
 
 impl Streaming {
-    /// The next piece for the client; none when nothing follows.
-    async fn next(mut self) -> Option<(Result<Bytes, &'static str>, Self)> {
-        loop {
-            let out = self.out.as_ref()?;
-            let until = out.patience.until.min(Instant::now() + out.patience.piece);
-            let piece = match timeout_at(until, self.body.frame()).await {
-                Ok(Some(Ok(frame))) => {
-                    frame.into_data().map(|data| self.relay.pass(&data)).unwrap_or_default()
-                }
-                Ok(None) => {
-                    let rest = self.relay.rest();
-                    self.close(true);
-                    return (!rest.is_empty()).then_some((Ok(rest), self));
-                }
-                Ok(Some(Err(_))) => return Some(self.broken("the model's answer broke off")),
-                Err(_) => return Some(self.broken("the model's answer took too long")),
+    /// Passes every piece on, until the stream ends or one of the three is too slow or gone.
+    async fn pass(mut self, client: mpsc::Sender<Bytes>) {
+        while let Some(patience) = self.out.as_ref().map(|out| out.patience) {
+            let next = tokio::select! {
+                () = client.closed() => return,
+                next = self.next(patience.next()) => next,
             };
-            if !piece.is_empty() {
-                return Some((Ok(piece), self));
+            let piece = match next {
+                Ok(Some(piece)) => piece,
+                Ok(None) => return self.end(&client, patience).await,
+                Err(why) => return debug!(why, "a stream is cut"),
+            };
+            if !send(&client, patience, piece).await {
+                return;
             }
         }
     }
 
-    /// The client is told by a connection that ends in the middle, as the provider's did.
-    fn broken(mut self, why: &'static str) -> (Result<Bytes, &'static str>, Self) {
-        self.close(false);
-        (Err(why), self)
+    async fn end(mut self, client: &mpsc::Sender<Bytes>, patience: Patience) {
+        let rest = self.relay.rest();
+        self.close(true);
+        if send(client, patience, rest).await {
+            let _ = timeout_at(patience.next(), client.send(END)).await;
+        }
+    }
+
+    /// The next piece of the provider's answer, perhaps with nothing for the client; none at its end.
+    async fn next(&mut self, until: Instant) -> Result<Option<Bytes>, &'static str> {
+        match timeout_at(until, self.body.frame()).await {
+            Ok(Some(Ok(frame))) => {
+                Ok(Some(frame.into_data().map(|data| self.relay.pass(&data)).unwrap_or_default()))
+            }
+            Ok(None) => Ok(None),
+            Ok(Some(Err(_))) => Err("the model's answer broke off"),
+            Err(_) => Err("the model's answer took too long"),
+        }
     }
 
     fn close(&mut self, ended: bool) {
@@ -233,7 +264,25 @@ impl Streaming {
     }
 }
 
-/// A client that goes away lets its stream drop.
+/// Whether the client took it, if it is anything.
+async fn send(client: &mpsc::Sender<Bytes>, patience: Patience, piece: Bytes) -> bool {
+    piece.is_empty() || matches!(timeout_at(patience.next(), client.send(piece)).await, Ok(Ok(())))
+}
+
+/// The next of the pieces for the client. What ends without a proper end is told by a connection that ends in the middle,
+/// as the provider's did.
+async fn shown(
+    pieces: Option<mpsc::Receiver<Bytes>>,
+) -> Option<(Result<Bytes, &'static str>, Option<mpsc::Receiver<Bytes>>)> {
+    let mut pieces = pieces?;
+    match pieces.recv().await {
+        Some(piece) if piece.is_empty() => None,
+        Some(piece) => Some((Ok(piece), Some(pieces))),
+        None => Some((Err("the model's answer broke off or took too long"), None)),
+    }
+}
+
+/// A client that goes away, or reads no more, lets its stream drop.
 impl Drop for Streaming {
     fn drop(&mut self) {
         self.close(false);

@@ -250,6 +250,7 @@ impl Inner {
             reserved,
             meter: Meter::new(&call.caller.profile, &self.metrics, own),
             patience: self.patience(),
+            passing: self.ledger.tracker(),
         };
         let answer = self.upstream.call(request).await;
         drop(place);

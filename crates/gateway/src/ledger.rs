@@ -92,6 +92,11 @@ impl Ledger {
         self.settling.wait().await;
     }
 
+    /// For tasks that end in settling a call: they are awaited with that.
+    pub(crate) fn tracker(&self) -> TaskTracker {
+        self.settling.clone()
+    }
+
     /// Whether the run goes on and the call fits it, without a charge.
     pub(crate) async fn check(&self, wish: &Wish<'_>) -> Result<(), Refusal> {
         let known = self.tasks.live(wish.caller).await.map_err(|error| away("reading the task", &error))?;

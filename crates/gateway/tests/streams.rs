@@ -166,6 +166,18 @@ async fn a_connection_that_closes_over_a_socket_is_a_client_that_goes_away() {
 }
 
 #[tokio::test]
+async fn a_client_that_reads_no_more_holds_nothing_for_long() {
+    let ground = Ground::impatient("openai/m").await;
+    ground.provider.script([Script::Stream(vec![TEXT.to_owned(); 10_000])]);
+    let mut stream = open(&ground, CHAT).await;
+    assert!(stream.next().await.unwrap().is_some());
+    let usage = nothing_in_flight(&ground.api).await;
+    assert_eq!((usage.total.calls, usage.total.cost_usd), (1, Some(charge(&body()))));
+    let rest: Vec<_> = stream.collect().await;
+    assert!(rest.last().unwrap().is_none(), "it is told that its stream is cut");
+}
+
+#[tokio::test]
 async fn many_streams_at_once() {
     let ground = Ground::with("openai/m", |profile| profile["maxCostUSD"] = "100".into()).await;
     ground.provider.script([Script::Hang(events(&[TEXT]))]);
