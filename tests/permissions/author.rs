@@ -79,6 +79,20 @@ impl Author {
         refusal(self.tasks(&self.client, kind).patch(name, &params, &Patch::Merge(patch)).await)
     }
 
+    /// Tries to change a task's status: the refusal, if there is one.
+    pub async fn patch_status(&self, kind: &str, name: &str, status: &Value) -> Result<(), String> {
+        let params = PatchParams { dry_run: true, ..PatchParams::default() };
+        let patch = Patch::Merge(json!({ "status": status }));
+        refusal(self.tasks(&self.client, kind).patch_status(name, &params, &patch).await)
+    }
+
+    /// Writes a task's status with all rights.
+    pub async fn given_status(&self, kind: &str, name: &str, status: &Value) -> Result<(), Failure> {
+        let patch = Patch::Merge(json!({ "status": status }));
+        self.tasks(&self.admin, kind).patch_status(name, &PatchParams::default(), &patch).await?;
+        Ok(())
+    }
+
     /// Makes a task in their namespace with all rights.
     pub async fn given(&self, kind: &str, name: &str, more: &Value) -> Result<(), Failure> {
         let tasks = self.tasks(&self.admin, kind);

@@ -1,13 +1,15 @@
 //! Who may do what: whose tasks the admission policies take, what a prepared namespace lets agents and the operator do,
-//! and which pods its Pod Security label lets in. No operator runs here: the API server alone decides.
+//! which pods its Pod Security label lets in, and who touches a run. No operator runs here: the API server alone decides.
 
 mod author;
 mod docs;
 mod lists;
+mod meter;
 mod operator;
 mod policies;
 mod prepared;
 mod restricted;
+mod runs;
 mod updates;
 
 use std::time::Duration;
@@ -33,7 +35,7 @@ async fn space(ground: &Ground, name: &str) -> Result<(), Failure> {
 
 async fn wait_for_policies(ground: &Ground) -> Result<(), Failure> {
     let nobody = Author::in_namespace(ground, "nobody", "default").await?;
-    // One for each of the three.
+    // One for each of the three about authors.
     for spec in [
         json!({ "mode": "Remediate" }),
         json!({ "cluster": "none" }),

@@ -158,7 +158,7 @@ fn each_policy_is_bound_refuses_when_in_doubt_and_has_no_type_error() {
         let of_kind = |kind: &str| documents.iter().filter(|one| one["kind"] == kind).collect::<Vec<_>>();
         let bindings = of_kind("ValidatingAdmissionPolicyBinding");
         let policies = of_kind("ValidatingAdmissionPolicy");
-        assert_eq!(policies.len(), 3);
+        assert_eq!(policies.len(), 5);
         for policy in policies {
             let name = policy["metadata"]["name"].as_str().unwrap_or_default();
             assert_eq!(policy["spec"]["failurePolicy"], "Fail", "{name}");
@@ -171,6 +171,25 @@ fn each_policy_is_bound_refuses_when_in_doubt_and_has_no_type_error() {
         }
         Ok(())
     });
+}
+
+#[test]
+fn the_policies_about_authors_have_the_same_idea_of_a_change() {
+    let documents = manifests::read(&repository::root().join("crds/policies.yaml")).unwrap();
+    let of_authors = ["rights", "secrets", "config-maps"].map(|end| format!("punching-fist-agent-{end}"));
+    let variables = of_authors.each_ref().map(|name| {
+        let is_it = |one: &&Value| {
+            one["kind"] == "ValidatingAdmissionPolicy" && one["metadata"]["name"] == name.as_str()
+        };
+        let policy = documents.iter().find(is_it).unwrap_or_else(|| panic!("no policy {name}"));
+        let find = |name: &str| {
+            let variables = policy["spec"]["variables"].as_array().unwrap();
+            variables.iter().find(|one| one["name"] == name).unwrap()["expression"].clone()
+        };
+        ["old", "free", "asks"].map(find)
+    });
+    assert_eq!(variables[0], variables[1]);
+    assert_eq!(variables[0], variables[2]);
 }
 
 async fn type_checking(ground: &Ground, name: &str) -> Option<Value> {

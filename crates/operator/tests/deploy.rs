@@ -14,10 +14,11 @@ use serde_json::Value;
 
 /// Every call of the webhook, the controller and the gateway, by who makes it.
 const CALLS: &[(&str, &str, &[&str])] = &[
-    // webhook: newest task of a key, by label and by name; controller: watch
-    ("punching-fist.io", "alerttasks", &["get", "list", "watch"]),
-    // controller: watch
-    ("punching-fist.io", "maintenancetasks", &["get", "list", "watch"]),
+    // webhook: newest task of a key, by label and by name; controller: watch; controller and gateway: `meter` for what a
+    // run has used, which crds/policies.yaml asks for
+    ("punching-fist.io", "alerttasks", &["get", "list", "watch", "meter"]),
+    // controller: watch; controller and gateway: as above
+    ("punching-fist.io", "maintenancetasks", &["get", "list", "watch", "meter"]),
     // webhook, controller and gateway: server-side apply
     ("punching-fist.io", "alerttasks/status", &["get", "patch"]),
     ("punching-fist.io", "maintenancetasks/status", &["get", "patch"]),
