@@ -7,6 +7,9 @@ use punching_fist_core::profile::AgentProfile;
 const OPENAI: &str = "https://api.openai.com/v1";
 const ANTHROPIC: &str = "https://api.anthropic.com/v1";
 
+/// All of a request's query that goes out: the rest could choose another version of the API, or a key.
+const PASSED_QUERY: &str = "beta=true";
+
 /// Whose form a request has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Style {
@@ -92,7 +95,8 @@ impl Endpoint {
             }
         };
         let base = base.strip_suffix(self.tail()).unwrap_or(&base);
-        let queries = [own_query, query.unwrap_or_default()].into_iter().filter(|query| !query.is_empty());
+        let asked = query.unwrap_or_default().split('&').find(|part| *part == PASSED_QUERY);
+        let queries = [own_query, asked.unwrap_or_default()].into_iter().filter(|query| !query.is_empty());
         let query = queries.collect::<Vec<_>>().join("&");
         let mark = if query.is_empty() { "" } else { "?" };
         format!("{base}{}{mark}{query}", self.tail())
@@ -148,7 +152,10 @@ mod tests {
             let profile: AgentProfile = serde_json::from_value(profile).unwrap();
             assert_eq!(endpoint.url(&profile, None), url);
             let mark = if url.contains('?') { '&' } else { '?' };
-            assert_eq!(endpoint.url(&profile, Some("beta=true")), format!("{url}{mark}beta=true"));
+            for query in ["beta=true", "api-version=0&beta=true&key=a"] {
+                assert_eq!(endpoint.url(&profile, Some(query)), format!("{url}{mark}beta=true"));
+            }
+            assert_eq!(endpoint.url(&profile, Some("api-version=0&xbeta=true")), url);
         }
     }
 }

@@ -5,14 +5,17 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex as Lock, PoisonError};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, header};
+use jiff::Timestamp;
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::PostParams;
 use kube::{Api, Client, ResourceExt};
 use punching_fist_api::{TaskKind, names};
 use sha2::{Digest, Sha256};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 use tokio::time::Instant;
 
 use crate::bounded::Bounded;
@@ -25,6 +28,12 @@ const BELIEVED: Duration = Duration::from_secs(60);
 const DISBELIEVED: Duration = Duration::from_secs(10);
 /// How many tokens are remembered.
 const TOKENS_MAX: usize = 4096;
+/// How many tokens the API server is asked about at once.
+const REVIEWS: usize = 16;
+/// What the API server says of tokens that are no good, and won't be: never known, of a pod that is gone, or old.
+const FINAL_ERRORS: [&str; 3] = ["invalidated", "expired", "not found"];
+/// What it says if none of its ways to judge a token failed, and none knows the token.
+const UNKNOWN_TOKEN: &str = "invalid bearer token";
 /// A projected token has about a thousand bytes.
 const TOKEN_LEN_MAX: usize = 8192;
 
@@ -71,20 +80,36 @@ enum Badness {
 /// Finds out who calls.
 pub(crate) struct Callers {
     client: Client,
-    slots: Lock<Bounded<[u8; 32], Slot>>,
+    slots: Lock<Slots>,
+    reviews: Semaphore,
+}
+
+type TokenId = [u8; 32];
+
+/// What was once found good has a place that no flood of bad tokens takes.
+struct Slots {
+    good: Bounded<TokenId, Slot>,
+    others: Bounded<TokenId, Slot>,
+}
+
+impl Slots {
+    fn slot(&mut self, digest: TokenId) -> Slot {
+        self.good.get(&digest).unwrap_or_else(|| self.others.get_or_put(digest, Slot::default))
+    }
 }
 
 impl Callers {
     pub(crate) fn new(client: Client) -> Self {
-        Self { client, slots: Lock::new(Bounded::new(TOKENS_MAX)) }
+        let slots = Slots { good: Bounded::new(TOKENS_MAX), others: Bounded::new(TOKENS_MAX) };
+        Self { client, slots: Lock::new(slots), reviews: Semaphore::new(REVIEWS) }
     }
 
     /// Whose token that is.
     pub(crate) async fn find(&self, token: &str) -> Result<Arc<Caller>, Refusal> {
-        let digest: [u8; 32] = Sha256::digest(token).into();
+        let digest: TokenId = Sha256::digest(token).into();
         let slots = || self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        let slot = slots().get_or_put(digest, Slot::default);
-        let mut slot = slot.lock().await;
+        let shared = slots().slot(digest);
+        let mut slot = shared.lock().await;
         if let Some((until, found)) = &*slot
             && Instant::now() < *until
         {
@@ -96,13 +121,17 @@ impl Callers {
             Err(Refusal::Refused(why)) => Found::Bad(Badness::Pod, why),
             Err(passing) => return Err(passing),
         };
-        let lasts = if matches!(found, Found::Good(_)) { BELIEVED } else { DISBELIEVED };
+        let is_good = matches!(found, Found::Good(_));
+        if is_good {
+            slots().good.put(digest, shared.clone());
+        }
+        let lasts = if is_good { BELIEVED } else { DISBELIEVED };
         *slot = Some((Instant::now() + lasts, found.clone()));
         found.into_result()
     }
 
     async fn look(&self, token: &str) -> Result<Caller, Refusal> {
-        let bound = bound(self.review(token).await?)?;
+        let bound = bound(token, self.review(token).await?)?;
         let pods = Api::<Pod>::namespaced(self.client.clone(), &bound.namespace);
         let pod = within(pods.get_opt(&bound.pod)).await.map_err(|error| away("reading the pod", &error))?;
         let pod = pod.ok_or_else(|| Refusal::Refused(format!("the pod {} is gone", bound.pod)))?;
@@ -110,6 +139,7 @@ impl Callers {
     }
 
     async fn review(&self, token: &str) -> Result<TokenReviewStatus, Refusal> {
+        let _place = self.reviews.acquire().await; // It is never closed.
         let spec = TokenReviewSpec {
             audiences: Some(vec![names::AUDIENCE_GATEWAY.to_owned()]),
             token: Some(token.to_owned()),
@@ -159,9 +189,35 @@ fn looks_like_one(token: &str) -> bool {
     token.len() <= TOKEN_LEN_MAX && token.split('.').filter(|part| !part.is_empty()).count() == 3
 }
 
-fn bound(status: TokenReviewStatus) -> Result<Bound, Refusal> {
+/// What kept the API server from judging a token.
+#[derive(Debug, thiserror::Error)]
+#[error("a token can't be judged: {0}")]
+struct Undecided(String);
+
+/// An error beside the verdict may mean that the token wasn't judged at all, as when a webhook or etcd is away.
+fn is_undecided(token: &str, error: &str) -> bool {
+    let is_final =
+        error.is_empty() || error == UNKNOWN_TOKEN || FINAL_ERRORS.iter().any(|known| error.contains(known));
+    !is_final && expiry(token).is_none_or(|expiry| expiry > Timestamp::now())
+}
+
+fn expiry(token: &str) -> Option<Timestamp> {
+    #[derive(serde::Deserialize)]
+    struct Claims {
+        exp: i64,
+    }
+    let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    let claims: Claims = serde_json::from_slice(&claims).ok()?;
+    Timestamp::from_second(claims.exp).ok()
+}
+
+fn bound(token: &str, status: TokenReviewStatus) -> Result<Bound, Refusal> {
     let refuse = |why: &str| Refusal::Unauthenticated(format!("the token isn't taken: {why}"));
     let ours = status.audiences.iter().flatten().any(|audience| audience == names::AUDIENCE_GATEWAY);
+    let error = status.error.as_deref().unwrap_or_default();
+    if status.authenticated != Some(true) && is_undecided(token, error) {
+        return Err(away("reviewing a token", &Undecided(error.to_owned())));
+    }
     if status.authenticated != Some(true) || !ours {
         return Err(refuse("it is no valid one for this gateway, or its pod is gone"));
     }
@@ -211,4 +267,38 @@ fn is_agents(labels: &BTreeMap<String, String>) -> bool {
 fn kind(labels: &BTreeMap<String, String>) -> Option<TaskKind> {
     let label = labels.get(names::LABEL_KIND)?;
     [TaskKind::AlertTask, TaskKind::MaintenanceTask].into_iter().find(|kind| kind.as_str() == label)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_a_verdict_or_passes() {
+        let token = |exp: i64| format!("a.{}.c", URL_SAFE_NO_PAD.encode(format!(r#"{{"exp":{exp}}}"#)));
+        let now = Timestamp::now().as_second();
+        for (token, error, undecided) in [
+            (token(now + 60), "", false),
+            (token(now + 60), "invalid bearer token", false),
+            (token(now + 60), "[invalid bearer token, Token has been invalidated]", false),
+            (token(now + 60), "[invalid bearer token, service account token has expired]", false),
+            (token(now + 60), "[invalid bearer token, context deadline exceeded]", true),
+            (token(now + 60), "etcdserver: request timed out", true),
+            (token(now - 60), "etcdserver: request timed out", false),
+            ("a.b.c".to_owned(), "etcdserver: request timed out", true),
+        ] {
+            assert_eq!(is_undecided(&token, error), undecided, "{token} {error}");
+        }
+    }
+
+    #[test]
+    fn bad_tokens_push_no_good_one_out() {
+        let mut slots = Slots { good: Bounded::new(2), others: Bounded::new(2) };
+        let slot = slots.slot([0; 32]);
+        slots.good.put([0; 32], slot.clone());
+        for bad in 1..=9 {
+            slots.slot([bad; 32]);
+        }
+        assert!(Arc::ptr_eq(&slot, &slots.slot([0; 32])));
+    }
 }

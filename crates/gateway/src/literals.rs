@@ -7,6 +7,11 @@ use std::borrow::Cow;
 const OPAQUE: [&str; 7] =
     ["data", "file_data", "b64_json", "signature", "thinking", "encrypted_content", "redacted_content"];
 
+/// What is shorter may be a secret, and is no file.
+const OPAQUE_MIN: usize = 65;
+/// What tokens begin with whose other characters are those of base64.
+const TOKENS: [&str; 9] = ["sk-", "ghp_", "gho_", "ghu_", "ghs_", "github_pat_", "glpat-", "xox", "AKIA"];
+
 /// Gives every string value of `json` to `change`, which says what it becomes, if anything.
 pub(crate) fn change_strings(json: &str, change: impl Fn(&str) -> Option<String>) -> Cow<'_, str> {
     let mut out = String::new();
@@ -60,7 +65,11 @@ fn is_opaque(key: &str, literal: &str) -> bool {
     }
 }
 
+/// Whether that is long enough for something in base64, and no token.
 fn is_base64(text: &str) -> bool {
+    if text.len() < OPAQUE_MIN || TOKENS.iter().any(|start| text.starts_with(start)) {
+        return false;
+    }
     text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_' | b'='))
 }
 
@@ -84,6 +93,14 @@ mod tests {
 
     #[test]
     fn strings_change_and_nothing_else_does() {
+        let file = |key: &str, start: &str| format!(r#"{{"{key}":"{start}{}hunter2"}}"#, "a".repeat(60));
+        for key in ["signature", "data", "encrypted_content", "thinking"] {
+            assert_eq!(hide(&file(key, "")), file(key, ""));
+        }
+        assert_eq!(hide(&file("url", "data:image/png;base64,")), file("url", "data:image/png;base64,"));
+        for start in ["ghp_", "sk-", "AKIA"] {
+            assert!(!hide(&file("data", start)).contains("hunter2"), "{start}");
+        }
         for (json, expected) in [
             (r#"{"b": 1.50, "a":"hunter2"}"#, r#"{"b": 1.50, "a":"*"}"#),
             (
@@ -91,9 +108,12 @@ mod tests {
                 r#"{"hunter2" : "x", "l":["*",{"z":"a\n*\""}]}"#,
             ),
             (r#"["\u0068unter2","\\","hunter2"]"#, r#"["*","\\","*"]"#),
-            (r#"{"signature":"hunter2","data":"hunter2==","thinking":"is hunter2"}"#, ""),
+            (
+                r#"{"signature":"hunter2","data":"hunter2==","thinking":"is hunter2"}"#,
+                r#"{"signature":"*","data":"*==","thinking":"is hunter2"}"#,
+            ),
             (r#"{"data":"is hunter2"}"#, r#"{"data":"is *"}"#),
-            (r#"{"url":"data:image/png;base64,hunter2"}"#, ""),
+            (r#"{"url":"data:image/png;base64,hunter2"}"#, r#"{"url":"data:image/png;base64,*"}"#),
             (r#"{"url":"data:text/plain,hunter2"}"#, r#"{"url":"data:text/plain,*"}"#),
             ("17", ""),
             (r#""""#, ""),

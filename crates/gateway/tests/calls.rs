@@ -261,6 +261,15 @@ async fn only_a_token_for_this_gateway_gets_through() {
         assert_eq!((word(&answer).as_str(), answer.status.as_u16()), ("Unauthenticated", 401), "{what}");
     }
     let ground = Ground::new("openai/m").await;
+    let mut review = common::review();
+    review["status"] = json!({"authenticated": false, "error": "[invalid bearer token, i/o timeout]"});
+    ground.api.inject("create", "tokenreviews", Fault::Answer(201, review.to_string()), Times::Always);
+    for asked in 1..=2 {
+        let answer = ground.post("/v1/chat/completions", &body()).await;
+        assert_eq!((word(&answer).as_str(), answer.status.as_u16()), ("Unavailable", 503));
+        assert_eq!(ground.api.calls_of("create", "tokenreviews").len(), asked, "that isn't remembered");
+    }
+    let ground = Ground::new("openai/m").await;
     for token in ["", "sk-something", "a.b", "..", &"x".repeat(9000)] {
         let mut request = request("/v1/chat/completions", &body());
         request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
