@@ -2,6 +2,7 @@
 //! it can spend, and what becomes of it when a gateway goes.
 
 mod budget;
+mod key;
 mod service;
 
 use std::fmt::Write as _;
@@ -11,8 +12,9 @@ use std::sync::{LazyLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use punching_fist_e2e::{Outcome, Plan, Replica, SHELL_AGENT, Scripted, Space, Stage};
+use punching_fist_testkit::images;
 use punching_fist_testkit::operator::Settings;
-use punching_fist_testkit::scripted_model::{Behaviour, Step, Tokens};
+use punching_fist_testkit::scripted_model::{Behaviour, Step, Tokens, scripts};
 use serde_json::{Value, json};
 
 use crate::service::Service;
@@ -66,6 +68,13 @@ fn models() -> Vec<Scripted> {
         shell("hangs", steps(vec![Step::Stall(Box::new(dollar())), dollar()]), &json!({})),
         shell("late", steps(vec![late.clone(), dollar()]), &json!({})),
         shell("late-for-two", steps(vec![late, dollar()]), &json!({})),
+        // Nobody else asks it.
+        shell("watched", steps(vec![dollar()]), &json!({})),
+        Scripted {
+            profile: "sdk-thief",
+            behaviour: scripts::key_leak(),
+            more: json!({ "image": images::AGENT }),
+        },
     ]
 }
 
