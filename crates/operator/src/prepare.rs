@@ -9,7 +9,7 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, context};
 
 use crate::cli::PrepareArguments;
-use crate::config::forms;
+use crate::config::{GATEWAY_PORT, forms};
 use crate::place;
 
 pub use cidr::Cidr;
@@ -79,6 +79,7 @@ fn manifest(arguments: &PrepareArguments, operator_namespace: &str) -> Result<St
         context! {
             namespace,
             operator_namespace,
+            gateway_port => GATEWAY_PORT,
             remediate => arguments.remediate,
             pull_secrets => arguments.image_pull_secrets.clone(),
             api_server_cidrs => arguments.api_server_cidrs.iter().map(Cidr::to_string).collect::<Vec<_>>(),

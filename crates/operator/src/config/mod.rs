@@ -17,6 +17,8 @@ use punching_fist_core::profile::Settings;
 use punching_fist_core::route::Route;
 use punching_fist_webhook::Authentication;
 
+pub use file::GATEWAY_PORT;
+
 /// What the operator runs by: read, checked, complete.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -39,7 +41,7 @@ impl Config {
     #[must_use]
     pub fn in_namespace(mut self, namespace: &str) -> Self {
         if self.settings.gateway_url.is_empty() {
-            let port = file::GATEWAY_PORT;
+            let port = GATEWAY_PORT;
             self.settings.gateway_url = format!("http://{}.{namespace}.svc:{port}", names::APP);
         }
         self

@@ -99,6 +99,19 @@ fn everything_is_in_the_namespace_and_only_the_operator_is_elsewhere() {
 }
 
 #[test]
+fn who_lets_agents_write_is_told_what_that_can_come_to() {
+    for (line, says) in [("shop --remediate", true), ("shop", false)] {
+        assert_eq!(text(line).unwrap().contains("Argo CD, cert-manager"), says, "{line}");
+    }
+}
+
+#[test]
+fn what_the_template_is_stands_in_the_template_alone() {
+    assert!(TEMPLATE.starts_with("{#"));
+    assert!(text("shop").unwrap().starts_with("---\n# What tasks need in namespace shop"));
+}
+
+#[test]
 fn pull_secrets_are_on_every_service_account() {
     let documents = documents("shop --remediate --image-pull-secret one --image-pull-secret 2.b");
     for name in ["punching-fist-agent", "punching-fist-agent-remediate"] {
@@ -145,7 +158,7 @@ fn agents_reach_the_gateway_the_api_servers_and_dns() {
     let peer = &egress[0]["to"][0];
     assert_eq!(peer["namespaceSelector"]["matchLabels"], json!({"kubernetes.io/metadata.name": "ops"}));
     assert_eq!(peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"], "operator");
-    assert_eq!(egress[0]["ports"], json!([{"protocol": "TCP", "port": 8082}]));
+    assert_eq!(egress[0]["ports"], json!([{"protocol": "TCP", "port": GATEWAY_PORT}]));
     assert_eq!(
         egress[1]["to"],
         json!([{"ipBlock": {"cidr": "192.0.2.1/32"}}, {"ipBlock": {"cidr": "fd00::/64"}}])
