@@ -223,7 +223,7 @@ impl Inner {
         let mut place = self.room.place(&caller.task_uid, length(&body)?).await?;
         let body = read_body(body).await?;
         let started = Instant::now();
-        let asked = request::Request::read(endpoint, &body)?;
+        let asked = request::Request::read(endpoint, &body, bare(&profile.model))?;
         let call = Call::new(caller, profile, endpoint, &asked.model)?;
         let Outgoing { body: out, hides_usage } =
             asked.outgoing(endpoint, profile.redact.then_some(&*asking.redactor));
@@ -307,7 +307,7 @@ impl<'a> Call<'a> {
     ) -> Result<Self, Refusal> {
         let model = format!("{}/{model}", endpoint.style().prefix());
         let rates = profile.prices_of(&model).and_then(|prices| Some((Rates::of(prices)?, prices)));
-        let (rates, prices) = rates.ok_or_else(|| not_offered(&model))?;
+        let (rates, prices) = rates.ok_or_else(|| not_offered(&caller.profile, &model))?;
         Ok(Self { caller, profile, endpoint, rates, output_max: prices.max_output_tokens, model })
     }
 
@@ -317,7 +317,13 @@ impl<'a> Call<'a> {
 
     /// Whether the task asks for that model.
     fn fits(&self, task: &TaskSpec) -> Result<(), Refusal> {
-        if self.profile.model_of(task) == self.model { Ok(()) } else { Err(not_offered(&self.model)) }
+        let (asked, named) = (self.profile.model_of(task), &self.model);
+        if asked == named {
+            return Ok(());
+        }
+        Err(Refusal::Refused(format!(
+            "the task asks for the model {asked:?} (agent.model), not for {named:?}"
+        )))
     }
 }
 
@@ -336,9 +342,14 @@ async fn read_body(body: Body) -> Result<Bytes, Refusal> {
     }
 }
 
-fn not_offered(model: &str) -> Refusal {
+/// A model's name as a body has it: without its provider.
+fn bare(model: &str) -> &str {
+    model.split_once('/').map_or(model, |(_, name)| name)
+}
+
+fn not_offered(profile: &str, model: &str) -> Refusal {
     Refusal::Refused(format!(
-        "the task doesn't ask for the model {model:?} (agent.model), or its profile has no price for it"
+        "the agent profile {profile:?} has no price for the model {model:?} (agents.{profile}.model, agents.{profile}.otherModels)"
     ))
 }
 

@@ -75,8 +75,8 @@ pub(crate) struct Outgoing {
 struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'a> Request<'a> {
-    /// Reads a body.
-    pub(crate) fn read(endpoint: Endpoint, body: &'a [u8]) -> Result<Self, Refusal> {
+    /// Reads a body. `usual`: the model that it most likely means if it names none.
+    pub(crate) fn read(endpoint: Endpoint, body: &'a [u8], usual: &str) -> Result<Self, Refusal> {
         let Members(members) = serde_json::from_slice(body)
             .map_err(|error| Refusal::Refused(format!("the body can't be read: {error}")))?;
         let value = |name: &str| {
@@ -86,7 +86,9 @@ impl<'a> Request<'a> {
         refuse_what_costs_more(endpoint, &value)?;
         reach::refuse(body).map_err(Refusal::Refused)?;
         let model = value("model").and_then(|model| model.as_str().map(str::to_owned));
-        let model = model.ok_or_else(|| Refusal::Refused("the body names no model".to_owned()))?;
+        let model = model.ok_or_else(|| {
+            Refusal::Refused(format!("the body names no model; the profile's is {usual:?} (\"model\")"))
+        })?;
         let streams = value("stream").is_some_and(|stream| stream == true);
         let output = Output::of(endpoint, &value)?;
         Ok(Self { members, model, streams, output })
@@ -242,7 +244,7 @@ mod tests {
     use super::*;
 
     fn read(endpoint: Endpoint, body: &str) -> Result<Request<'_>, String> {
-        Request::read(endpoint, body.as_bytes()).map_err(|refusal| refusal.to_string())
+        Request::read(endpoint, body.as_bytes(), "usual").map_err(|refusal| refusal.to_string())
     }
 
     #[test]
@@ -271,7 +273,7 @@ mod tests {
         for (endpoint, body, why) in [
             (Endpoint::ChatCompletions, "", "can't be read"),
             (Endpoint::ChatCompletions, "[]", "a JSON object"),
-            (Endpoint::ChatCompletions, "{}", "names no model"),
+            (Endpoint::ChatCompletions, "{}", "names no model; the profile's is \"usual\""),
             (Endpoint::ChatCompletions, r#"{"model":5}"#, "names no model"),
             (Endpoint::ChatCompletions, r#"{"model":"cheap","model":"dear"}"#, "twice"),
             (Endpoint::ChatCompletions, r#"{"model":"cheap","mod\u0065l":"dear"}"#, "twice"),

@@ -150,8 +150,11 @@ impl Known {
             // The controller writes it right after it has made the Job; a pod can be faster.
             None => return Err(Refusal::Unavailable("the task doesn't name its Job yet".to_owned())),
         }
-        if self.spec().agent.profile != caller.profile {
-            return Err(Refusal::Refused("the pod was made for another agent profile".to_owned()));
+        let (asked, pods) = (&self.spec().agent.profile, &caller.profile);
+        if asked != pods {
+            return Err(Refusal::Refused(format!(
+                "the task asks for the agent profile {asked:?} (agent.profile), but the pod was made for {pods:?}"
+            )));
         }
         Ok(())
     }
