@@ -3,6 +3,9 @@
 use std::fs;
 use std::io;
 use std::process::ExitCode;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use nix::sys::prctl;
 use punching_fist_protocol::{Event, LongResult, Reason, ShortResult, Usage};
@@ -17,6 +20,11 @@ use crate::termination::TerminationLog;
 /// The exit code when the message could not be left. It is none of the runner's: with one of them a message that the agent
 /// has left there instead would be believed.
 const NOT_TOLD: ExitCode = ExitCode::FAILURE;
+
+/// How long files may take to be removed.
+const TIDY: Duration = Duration::from_secs(2);
+/// Room for as many directories in each other as may be open at once.
+const TIDY_STACK: usize = 16 * 1024 * 1024;
 
 /// Runs the engine and leaves the result: the long form at the end of the log, then the termination message.
 pub fn run() -> ExitCode {
@@ -45,11 +53,26 @@ pub fn run() -> ExitCode {
     if let Err(error) = &left {
         journal.write(untold(error));
     }
-    // Last, as it can take long. Most engines have none.
-    let _ = fs::remove_dir_all(settings::state_directory());
+    tidy();
     left.map_or(NOT_TOLD, |()| {
         ExitCode::from(u8::try_from(short.reason.exit_code().as_i32()).unwrap_or(u8::MAX))
     })
+}
+
+/// Removes the engine's own files, which the agent may have made many. A pod goes with all of its files: there the result
+/// waits for nothing.
+fn tidy() {
+    if std::process::id() == 1 {
+        return;
+    }
+    let (done, is_done) = mpsc::channel();
+    let tidying = thread::Builder::new().stack_size(TIDY_STACK).spawn(move || {
+        let _ = fs::remove_dir_all(settings::state_directory());
+        done.send(())
+    });
+    if tidying.is_ok() {
+        let _ = is_done.recv_timeout(TIDY);
+    }
 }
 
 /// The agent has our uid. Not dumpable: it can't open our descriptors, memory or environment through /proc.

@@ -5,12 +5,11 @@ use std::fs;
 use punching_fist_protocol::{Redactor, is_secret_name};
 
 use crate::kubeconfig;
-use crate::settings::Environment;
+use crate::settings::{Environment, KUBECONFIG};
 
 /// The names of the variables that come from Secrets.
 const SECRETS: &str = "PUNCHING_FIST_SECRETS";
 const TOKEN_FILE: &str = "PUNCHING_FIST_TOKEN_FILE";
-const KUBECONFIG: &str = "KUBECONFIG";
 /// The token for the cluster's own API server, if the pod has one.
 const SERVICE_ACCOUNT_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 /// Shorter values of variables that only look like secrets by their name are none.

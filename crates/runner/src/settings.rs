@@ -27,7 +27,8 @@ const GRACE_SECONDS: &str = "PUNCHING_FIST_GRACE_SECONDS";
 const SKILLS_DIR: &str = "PUNCHING_FIST_SKILLS_DIR";
 const TOKEN_FILE: &str = "PUNCHING_FIST_TOKEN_FILE";
 const TERMINATION_LOG: &str = "PUNCHING_FIST_TERMINATION_LOG";
-const KUBECONFIG: &str = "KUBECONFIG";
+/// Where `kubectl` finds the cluster.
+pub const KUBECONFIG: &str = "KUBECONFIG";
 const MODEL: &str = "LLM_MODEL";
 const API_KEY: &str = "LLM_API_KEY";
 const BASE_URL: &str = "LLM_BASE_URL";
@@ -136,21 +137,20 @@ impl Environment {
 
     /// A variable, if there is something in it.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.optional(name)
+        self.0.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
     }
 
     /// Where the termination message goes. Known before anything else: a refused setting is told there.
     pub fn termination_log(&self) -> PathBuf {
-        self.optional(TERMINATION_LOG).unwrap_or(DEFAULT_TERMINATION_LOG).into()
+        self.get(TERMINATION_LOG).unwrap_or(DEFAULT_TERMINATION_LOG).into()
     }
 
     /// The settings, or the first one that is wrong.
     pub fn settings(&self) -> Result<Settings, SettingError> {
         let engine = self.required(ENGINE)?;
         let engine = engine::by_name(engine).ok_or_else(|| SettingError::Engine(engine.to_owned()))?;
-        let grace = self.optional(GRACE_SECONDS).map(|value| number(GRACE_SECONDS, value, MOST_SECONDS));
+        let grace = self.get(GRACE_SECONDS).map(|value| number(GRACE_SECONDS, value, MOST_SECONDS));
         let grace = grace.transpose()?.unwrap_or(DEFAULT_GRACE_SECONDS);
-        self.check_kubeconfig()?;
         Ok(Settings {
             engine,
             task: self.task(engine)?,
@@ -165,19 +165,20 @@ impl Environment {
         Ok(Task {
             prompt,
             mode: self.word(MODE, "Investigate or Remediate")?,
-            model: of_model(engine, MODEL, self.optional(MODEL).unwrap_or_default().to_owned())?,
+            model: of_model(engine, MODEL, self.get(MODEL).unwrap_or_default().to_owned())?,
             api_key: of_model(engine, API_KEY, self.api_key()?)?,
-            base_url: self.optional(BASE_URL).map(str::to_owned),
+            base_url: self.get(BASE_URL).map(str::to_owned),
             max_iterations: number(MAX_ITERATIONS, self.required(MAX_ITERATIONS)?, u64::from(u32::MAX))?,
             max_cost: self.decimal(MAX_COST)?,
             timeout: Duration::from_secs(timeout),
             runtime: self.word(RUNTIME, "cli or docker")?,
             command: self.command()?,
             skills: self
-                .optional(SKILLS_DIR)
+                .get(SKILLS_DIR)
                 .map(|root| Skills::read(Path::new(root)))
                 .transpose()?
                 .unwrap_or_default(),
+            kubeconfig: self.kubeconfig()?,
             state_directory: state_directory(),
             workspace: std::env::current_dir()?,
         })
@@ -185,50 +186,46 @@ impl Environment {
 
     /// The token for the model's gateway, or the model's key.
     fn api_key(&self) -> Result<String, SettingError> {
-        let Some(path) = self.optional(TOKEN_FILE) else {
-            return Ok(self.optional(API_KEY).unwrap_or_default().to_owned());
+        let Some(path) = self.get(TOKEN_FILE) else {
+            return Ok(self.get(API_KEY).unwrap_or_default().to_owned());
         };
         let token = file(TOKEN_FILE, path)?;
         Ok(token.trim().to_owned())
     }
 
     fn command(&self) -> Result<Vec<String>, SettingError> {
-        let Some(value) = self.optional(COMMAND) else { return Ok(Vec::new()) };
+        let Some(value) = self.get(COMMAND) else { return Ok(Vec::new()) };
         serde_json::from_str(value).map_err(|_| SettingError::Command(value.to_owned()))
     }
 
     /// The file of another cluster that the operator mounts; whatever else the image names is its own.
-    fn check_kubeconfig(&self) -> Result<(), SettingError> {
-        let path =
-            self.optional(KUBECONFIG).map(Path::new).filter(|path| path.starts_with(kubeconfig::DIRECTORY));
-        let Some(path) = path else { return Ok(()) };
+    fn kubeconfig(&self) -> Result<Option<String>, SettingError> {
+        let path = self.get(KUBECONFIG).map(Path::new).filter(|path| path.starts_with(kubeconfig::DIRECTORY));
+        let Some(path) = path else { return Ok(None) };
         let text = file(KUBECONFIG, path)?;
-        Ok(kubeconfig::check(&text).map(drop)?)
+        kubeconfig::check(&text)?;
+        Ok(Some(text))
     }
 
     fn word<T: FromStr + Default>(&self, name: &'static str, known: &'static str) -> Result<T, SettingError> {
-        let Some(value) = self.optional(name) else { return Ok(T::default()) };
+        let Some(value) = self.get(name) else { return Ok(T::default()) };
         value.parse().map_err(|_| SettingError::Word { name, value: value.to_owned(), known })
     }
 
     fn decimal(&self, name: &'static str) -> Result<Option<String>, SettingError> {
         let wrong = |value: &str| SettingError::Decimal { name, value: value.to_owned() };
         let checked = |value: &str| if is_decimal(value) { Ok(value.to_owned()) } else { Err(wrong(value)) };
-        self.optional(name).map(checked).transpose()
+        self.get(name).map(checked).transpose()
     }
 
     /// A price that makes no sense is none: the gateway has it from elsewhere.
     fn price(&self, name: &str) -> f64 {
-        let price = self.optional(name).and_then(|price| price.parse().ok()).unwrap_or_default();
+        let price = self.get(name).and_then(|price| price.parse().ok()).unwrap_or_default();
         if f64::is_finite(price) && price > 0.0 { price } else { 0.0 }
     }
 
-    fn optional(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
-    }
-
     fn required(&self, name: &'static str) -> Result<&str, SettingError> {
-        self.optional(name).ok_or(SettingError::Missing(name))
+        self.get(name).ok_or(SettingError::Missing(name))
     }
 }
 

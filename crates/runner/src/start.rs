@@ -1,16 +1,18 @@
 //! Starting an engine: the files that it needs first, then its process, in a group of its own.
 
 use std::ffi::OsStr;
-use std::fs;
-use std::io;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use punching_fist_protocol::Reason;
 
 use crate::engine::Launch;
 use crate::judge::Fault;
+use crate::settings::KUBECONFIG;
 use crate::task::Task;
 
 const API_KEY: &str = "LLM_API_KEY";
@@ -18,11 +20,13 @@ const API_KEY: &str = "LLM_API_KEY";
 /// Starts what an adapter has asked for, with pipes and not with what the runner itself writes to.
 pub fn start(launch: &Launch, task: &Task) -> Result<Child, Fault> {
     prepare(launch)?;
+    let kubeconfig = task.kubeconfig.as_deref().map(|text| own_kubeconfig(task, text)).transpose()?;
     let mut command = Command::new(&launch.program);
     command.args(&launch.arguments).process_group(0);
     if !task.api_key.is_empty() {
         command.env(API_KEY, &task.api_key);
     }
+    command.envs(kubeconfig.map(|path| (KUBECONFIG, path)));
     for name in &launch.remove {
         command.env_remove(name);
     }
@@ -42,6 +46,17 @@ fn prepare(launch: &Launch) -> Result<(), Fault> {
     Ok(())
 }
 
+/// The text that was checked: the file that it was read from follows its Secret.
+fn own_kubeconfig(task: &Task, text: &str) -> Result<PathBuf, Fault> {
+    let path = task.state_directory.join("kubeconfig");
+    let mut options = OpenOptions::new();
+    let created = fs::create_dir_all(&task.state_directory)
+        .and_then(|()| options.write(true).create(true).truncate(true).mode(0o600).open(&path));
+    let written = created.and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|error| not_written(&path, &error))?;
+    Ok(path)
+}
+
 fn not_written(path: &Path, error: &io::Error) -> Fault {
     let text = format!("can't write {}, which the engine needs: {error}", path.display());
     Fault::new(Reason::AgentFault, text)
@@ -56,5 +71,24 @@ fn not_started(program: &OsStr, error: &io::Error) -> Fault {
             Fault::new(Reason::EngineMissing, text)
         }
         _ => Fault::new(Reason::AgentFault, format!("can't start {program}: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_engine_gets_the_kubeconfig_that_was_checked() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let script = "stat -c %a \"$KUBECONFIG\"; cat \"$KUBECONFIG\"";
+        let launch =
+            Launch { program: "sh".into(), arguments: vec!["-c".into(), script.into()], ..Launch::default() };
+        let state_directory = directory.path().join("state");
+        let kubeconfig = Some("apiVersion: v1\n".to_owned());
+        let task = Task { kubeconfig, state_directory, ..Task::default() };
+        let child = start(&launch, &task).unwrap_or_else(|fault| panic!("{}", fault.text));
+        let output = child.wait_with_output().expect("our own child");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "600\napiVersion: v1\n");
     }
 }

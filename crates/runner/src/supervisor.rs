@@ -24,6 +24,10 @@ use crate::watch::Pending;
 
 /// What an engine gets to end in order, at most, even if the pod's grace is longer.
 const MOST_TO_STOP: Duration = Duration::from_secs(15);
+/// How long an engine may wait for what nobody gives it.
+const WAITING: Duration = Duration::from_secs(5);
+/// How long an engine may take to leave when it is done. One that takes longer is ended, and what it came to counts.
+const LEAVING: Duration = Duration::from_secs(10);
 /// How long the last lines are waited for when every process is gone. Somebody outside may hold a pipe open.
 const DRAIN: Duration = Duration::from_secs(2);
 
@@ -189,7 +193,7 @@ impl<'a, W: AsFd> Supervisor<'a, W> {
     /// A state that the engine stays in doesn't begin anew when it is told again.
     fn state(&mut self, state: State) {
         if self.observed.state != Some(state) {
-            self.linger = self.settings.engine.patience(state).map(|patience| Instant::now() + patience);
+            self.linger = patience(state).map(|patience| Instant::now() + patience);
         }
     }
 
@@ -287,6 +291,15 @@ impl<'a, W: AsFd> Supervisor<'a, W> {
                 Err(_) => return,
             }
         }
+    }
+}
+
+/// How long an engine may stay in this state before it is ended; none: as long as the attempt may take.
+fn patience(state: State) -> Option<Duration> {
+    match state {
+        State::Running => None,
+        State::AwaitingInput | State::AwaitingConfirmation | State::RateLimited => Some(WAITING),
+        State::Finished | State::Stuck | State::Error | State::Stopped => Some(LEAVING),
     }
 }
 

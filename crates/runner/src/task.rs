@@ -31,6 +31,8 @@ pub struct Task {
     pub command: Vec<String>,
     /// What it is taught.
     pub skills: Skills,
+    /// The kubeconfig of another cluster, as it was checked; none: whatever the pod has.
+    pub kubeconfig: Option<String>,
     /// For the engine's own files, of this run alone. An adapter that uses it names it in its launch.
     pub state_directory: PathBuf,
     /// Where the agent works: the engine's current directory.

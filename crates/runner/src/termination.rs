@@ -7,10 +7,7 @@ use std::path::Path;
 
 use nix::fcntl::{FallocateFlags, fallocate};
 use nix::sys::signal::{SigSet, Signal};
-use punching_fist_protocol::ShortResult;
-
-/// What a message takes at most: `SHORT_MAX`.
-const ROOM: i64 = 4096;
+use punching_fist_protocol::{SHORT_MAX, ShortResult};
 
 /// The file that Kubernetes reads the message from. Opened before the agent starts: what it does to the path later
 /// changes nothing, and what it writes is cut away.
@@ -20,8 +17,9 @@ impl TerminationLog {
     /// Opens the file, and keeps room for it: the disk may be full when the run is over.
     pub fn open(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+        let room = i64::try_from(SHORT_MAX).unwrap_or(i64::MAX);
         // Not every file system can.
-        let _ = fallocate(&file, FallocateFlags::FALLOC_FL_KEEP_SIZE, 0, ROOM);
+        let _ = fallocate(&file, FallocateFlags::FALLOC_FL_KEEP_SIZE, 0, room);
         Ok(Self(file))
     }
 

@@ -9,6 +9,10 @@ use serde_json::Value;
 use crate::task::Mode;
 
 const FENCE: &str = "```json";
+/// A block is looked for in so many bytes at a message's end: the longest report, escaped, fits in.
+const END_MAX: usize = 256 * 1024;
+/// So many blocks are looked at, from the last one on: a report can have some in it.
+const FENCES: usize = 16;
 
 const MEANINGS: [(Verdict, &str); 6] = [
     (Verdict::Fixed, "you removed the cause, and saw that it is gone"),
@@ -51,8 +55,9 @@ fn instructions(mode: Mode) -> String {
 /// What an agent's last message concludes: its last block that names a verdict, else `Inconclusive` with the message as
 /// the summary.
 pub fn conclusion(message: &str) -> Finish {
-    let starts = message.rmatch_indices(FENCE).map(|(at, fence)| at + fence.len());
-    let found = starts.chain([0]).find_map(|start| block(&message[start..]));
+    let end = end_of(message);
+    let starts = end.rmatch_indices(FENCE).take(FENCES).map(|(at, fence)| at + fence.len());
+    let found = starts.chain([0]).find_map(|start| block(&end[start..]));
     let without = || Finish {
         verdict: Verdict::Inconclusive,
         summary: message.trim().to_owned(),
@@ -61,6 +66,11 @@ pub fn conclusion(message: &str) -> Finish {
         plan: None,
     };
     found.unwrap_or_else(without)
+}
+
+fn end_of(message: &str) -> &str {
+    let from = message.len().saturating_sub(END_MAX);
+    (from..message.len()).find_map(|at| message.get(at..)).unwrap_or_default()
 }
 
 /// The conclusion that a text begins with. What stands behind it doesn't matter.
@@ -169,6 +179,16 @@ mod tests {
         for (message, verdict, expected) in table {
             assert_eq!(summary(message), (verdict, expected.to_owned()), "{message}");
         }
+    }
+
+    #[test]
+    fn a_message_full_of_blocks_takes_no_time() {
+        let start = std::time::Instant::now();
+        let fences = "ä```json\n{\"a\":\"".repeat(500_000);
+        assert_eq!(conclusion(&fences).verdict, Verdict::Inconclusive);
+        let last = "```json\n{\"verdict\":\"Diagnosed\",\"summary\":\"s\"}\n```";
+        assert_eq!(conclusion(&format!("{fences}\n{last}")).verdict, Verdict::Diagnosed);
+        assert!(start.elapsed() < std::time::Duration::from_secs(5), "{:?}", start.elapsed());
     }
 
     #[test]

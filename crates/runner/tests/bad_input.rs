@@ -70,9 +70,9 @@ fn a_full_disk_takes_log_lines_and_not_the_result() {
 }
 
 #[test]
-fn a_disk_without_any_room_is_told_by_the_exit_code_alone() {
+fn a_disk_without_any_room_is_no_exit_code_of_a_verdict() {
     let ended = Pod::new(FINISH).with("PUNCHING_FIST_TERMINATION_LOG", "/dev/full").run();
-    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(1), ""));
     assert!(ended.text().contains("No space left"), "{}", ended.text());
 }
 

@@ -3,6 +3,7 @@
 mod support;
 
 use std::fs;
+use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -29,6 +30,19 @@ fn a_result_file_is_a_verdict() {
         0,
         "nothing is left behind"
     );
+}
+
+#[test]
+fn files_without_end_dont_hold_up_the_result() {
+    let deep = r#"cd "$(dirname "$PUNCHING_FIST_RESULT")" && mkdir -p "$(printf 'd/%.0s' $(seq 1800))""#;
+    for is_pod in [true, false] {
+        let pod = Pod::of_command(&format!("{RESULT}\n{deep}"));
+        let ended = if is_pod { pod.with_runner_as_pid_1() } else { pod }.run();
+        ended.ended_with(0, Reason::VerdictReached);
+        // Deeper than the standard library removes.
+        let removed = Command::new("rm").arg("-rf").arg(ended.pod.path("tmp")).status();
+        assert!(removed.expect("rm").success());
+    }
 }
 
 #[test]

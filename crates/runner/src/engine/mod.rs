@@ -10,18 +10,12 @@ mod untrusted;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use punching_fist_protocol::{Event, State};
+use punching_fist_protocol::Event;
 
 use crate::judge::{Fault, ProcessEnd};
 use crate::task::Task;
-
-/// How long an engine may wait for what nobody gives it.
-const WAITING: Duration = Duration::from_secs(5);
-/// How long an engine may take to leave when it is done. One that takes longer is ended, and what it came to counts.
-const LEAVING: Duration = Duration::from_secs(10);
 
 /// A program that runs an agent, and how to read it.
 pub trait Engine: Sync {
@@ -42,15 +36,6 @@ pub trait Engine: Sync {
     /// Whether it can't be started without `LLM_MODEL` and a key.
     fn needs_model(&self) -> bool {
         true
-    }
-
-    /// How long it may stay in this state before the runner ends it; none: as long as the attempt may take.
-    fn patience(&self, state: State) -> Option<Duration> {
-        match state {
-            State::Running => None,
-            State::AwaitingInput | State::AwaitingConfirmation | State::RateLimited => Some(WAITING),
-            State::Finished | State::Stuck | State::Error | State::Stopped => Some(LEAVING),
-        }
     }
 }
 

@@ -113,6 +113,10 @@ impl Events {
                     ok: observation["is_error"] == false,
                 }]
             }
+            Some("MCPToolObservation") => {
+                let exit_code = observation["is_error"].as_bool().map(i32::from);
+                vec![Event::Output { id, exit_code, text }]
+            }
             Some(_) => vec![Event::Output { id, exit_code: None, text }],
         }
     }
@@ -205,6 +209,11 @@ mod tests {
             json!({ "kind": "TerminalObservation", "exit_code": -1, "content": [{ "text": "on" }] });
         let output = Event::Output { id: "c3".into(), exit_code: None, text: "on".into() };
         assert_eq!(read(observation("c3", &running)), [output]);
+        for (is_error, exit_code) in [(json!(false), Some(0)), (json!(true), Some(1)), (json!(null), None)] {
+            let called = json!({ "kind": "MCPToolObservation", "is_error": is_error, "content": [] });
+            let output = Event::Output { id: "c4".into(), exit_code, text: String::new() };
+            assert_eq!(read(observation("c4", &called)), [output]);
+        }
         let told = events.usage(Usage::default());
         assert!(matches!(told, Some(Event::Usage(usage)) if usage.iterations == 1));
         assert_eq!(events.usage(Usage::default()), None, "nothing new");

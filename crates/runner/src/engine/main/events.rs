@@ -78,7 +78,8 @@ impl Events {
                 vec![self.edited(cause, "", false), tool_error(text)]
             }
             "error" => vec![tool_error(text)],
-            "read" | "run_ipython" | "mcp" | "browse" | "delegate" => {
+            "mcp" => vec![Event::Output { id, exit_code: mcp_code(&text), text }],
+            "read" | "run_ipython" | "browse" | "delegate" => {
                 vec![Event::Output { id, exit_code: None, text }]
             }
             _ => Vec::new(),
@@ -117,6 +118,12 @@ impl Events {
             Event::Usage(usage)
         })
     }
+}
+
+/// An MCP server's answer as an exit code: the content is the answer itself, as JSON.
+fn mcp_code(content: &str) -> Option<i32> {
+    let answer: Value = serde_json::from_str(content).ok()?;
+    answer["isError"].as_bool().map(i32::from)
 }
 
 /// A state, and the error that led there.
@@ -260,6 +267,23 @@ mod tests {
         assert_eq!(events.read(&refused)[0], Event::Edit { path: "/a".to_owned(), ok: false });
         let done = json!({ "id": 6, "cause": 4, "observation": "edit", "content": "ok", "extras": { "path": "/a" } });
         assert_eq!(events.read(&done), [Event::Edit { path: "/a".to_owned(), ok: true }]);
+    }
+
+    #[test]
+    fn an_mcp_servers_answer_says_whether_it_worked() {
+        for (content, expected) in [
+            (r#"{"meta":null,"content":[{"type":"text","text":"x"}],"isError":false}"#, Some(0)),
+            (r#"{"isError":true,"error":"late","content":[]}"#, Some(1)),
+            ("{}", None),
+            ("x", None),
+        ] {
+            let event = json!({ "id": 5, "cause": 4, "observation": "mcp", "content": content });
+            let read = Events::default().read(&event);
+            assert!(
+                matches!(read.as_slice(), [Event::Output { exit_code, .. }] if *exit_code == expected),
+                "{content}: {read:?}"
+            );
+        }
     }
 
     #[test]
