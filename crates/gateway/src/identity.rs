@@ -30,8 +30,18 @@ const DISBELIEVED: Duration = Duration::from_secs(10);
 const TOKENS_MAX: usize = 4096;
 /// How many tokens the API server is asked about at once.
 const REVIEWS: usize = 16;
-/// What the API server says of tokens that are no good, and won't be: never known, of a pod that is gone, or old.
-const FINAL_ERRORS: [&str; 3] = ["invalidated", "expired", "not found"];
+/// What the API server says of tokens that it has judged: made for others, of a pod or an account that is gone, old, forged.
+const FINAL_ERRORS: [&str; 9] = [
+    "audiences",
+    "invalidated",
+    "not found",
+    "deleted",
+    "does not match",
+    "expired",
+    "could not be validated",
+    "cryptographic",
+    "signature",
+];
 /// What it says if none of its ways to judge a token failed, and none knows the token.
 const UNKNOWN_TOKEN: &str = "invalid bearer token";
 /// A projected token has about a thousand bytes.
@@ -281,6 +291,11 @@ mod tests {
             (token(now + 60), "", false),
             (token(now + 60), "invalid bearer token", false),
             (token(now + 60), "[invalid bearer token, Token has been invalidated]", false),
+            (
+                token(now + 60),
+                "[invalid bearer token, token audiences [\"a\"] is invalid for the target audiences [\"b\"]]",
+                false,
+            ),
             (token(now + 60), "[invalid bearer token, service account token has expired]", false),
             (token(now + 60), "[invalid bearer token, context deadline exceeded]", true),
             (token(now + 60), "etcdserver: request timed out", true),
