@@ -43,14 +43,20 @@ delete no data. Then check its effect with a command, and take it back if it did
 effect, failed ones too. What you may not or would rather not change becomes the plan.""",
 }
 
+_MEANINGS = {
+    "Fixed": "you removed the cause, and saw that it is gone.",
+    "Mitigated": "you made the effect smaller; the cause is still there.",
+    "Diagnosed": "you know the cause and changed nothing.",
+    "NotReproduced": "you looked and nothing of the problem can be seen.",
+    "NeedsHuman": "a person has to decide or to do something that you can't or may not do.",
+    "Inconclusive": "you could not find the cause.",
+}
+# Who may change nothing is not offered the words for having done so.
+_CHANGES = ("Fixed", "Mitigated")
+
 _END = """End by calling the tool `finish`, always. What a task calls the summary is its `message`: one paragraph, what
 is wrong, why, and how you know. Its `verdict` is one of:
-- Fixed: you removed the cause, and saw that it is gone.
-- Mitigated: you made the effect smaller; the cause is still there.
-- Diagnosed: you know the cause and changed nothing.
-- NotReproduced: you looked and nothing of the problem can be seen.
-- NeedsHuman: a person has to decide or to do something that you can't or may not do.
-- Inconclusive: you could not find the cause.
+{verdicts}
 Claim only what a command showed you."""
 
 NUDGE = (
@@ -61,4 +67,9 @@ NUDGE = (
 
 def instructions(mode: str, skills: str) -> str:
     """What the system prompt ends with."""
-    return "\n\n".join(filter(None, [_ALONE, _MODES[mode], skills, _END]))
+    return "\n\n".join(filter(None, [_ALONE, _MODES[mode], skills, _end(mode)]))
+
+
+def _end(mode: str) -> str:
+    offered = [word for word in _MEANINGS if mode == "Remediate" or word not in _CHANGES]
+    return _END.format(verdicts="\n".join(f"- {word}: {_MEANINGS[word]}" for word in offered))

@@ -102,6 +102,8 @@ class LimitsTest(AgentCase):
         for mode, told in modes.items():
             others = [text for text in modes.values() if text != told and text in instructions(mode, "")]
             self.assertEqual((told in instructions(mode, ""), others), (True, []))
+            offered = [f"- {word}: " in instructions(mode, "") for word in ("Fixed", "Mitigated", "Diagnosed")]
+            self.assertEqual(offered, [mode == "Remediate", mode == "Remediate", True])
         table = [(None, "Investigate"), ("Remediate", "Remediate")]
         run = lambda row: self.run_agent(finish(), PUNCHING_FIST_MODE=row[0])  # noqa: E731
         for (_, mode), (ended, fake) in self.run_each(table, run):

@@ -285,9 +285,10 @@ fn a_log_that_nobody_reads_holds_nothing_up() {
 
 #[test]
 fn a_log_that_nobody_reads_doesnt_take_the_grace_period() {
-    let script = format!("trap '' INT TERM\n: > started\nyes '{RUNNING_LINE}'");
+    let script = format!("trap '' INT TERM\nyes '{RUNNING_LINE}'");
     let mut running = Pod::new(&script).start();
-    running.wait_for_file("started");
+    // Whoever passes on lines listens to signals.
+    running.wait_for(is_running);
     let told = std::time::Instant::now();
     kill(running.pid(), Signal::SIGTERM).expect("it runs");
     running.wait_without_reading();

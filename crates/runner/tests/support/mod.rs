@@ -196,14 +196,6 @@ impl Running {
         output.expect("a pipe")
     }
 
-    /// Waits until the engine has made this file.
-    pub fn wait_for_file(&self, name: &str) {
-        while !self.pod.path(name).exists() {
-            assert!(self.started.elapsed() < PATIENCE, "no file {name}");
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-
     /// Lets an engine that waits for the file `go` go on.
     pub fn let_go(&self) {
         fs::write(self.pod.path("go"), "").expect("our own directory");
