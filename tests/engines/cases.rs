@@ -93,7 +93,7 @@ pub const CASES: [Case; 16] = [
     },
     Case {
         name: "unmetered",
-        title: "the same, provider tells no usage",
+        title: "spends `maxCostUSD`, provider tells no usage",
         behaviour: unmetered,
         spec: || json!({ "agent": { "maxCostUSD": "0.20" } }),
         ..PLAIN
