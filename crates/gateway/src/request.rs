@@ -6,9 +6,9 @@ use std::fmt;
 
 use punching_fist_protocol::Redactor;
 use serde::Deserialize;
-use serde::de::{self, MapAccess, Visitor};
-use serde_json::Value;
+use serde::de::{self, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use crate::endpoint::{Endpoint, Style};
 use crate::error::Refusal;
@@ -17,6 +17,8 @@ use crate::reach;
 
 /// More members than any API knows: what is looked at for each of them stays cheap.
 const MEMBERS_MAX: usize = 256;
+/// What is longer is none of the values that are read here: a list of numbers takes 16 times its length once it is read.
+const VALUE_MAX: usize = 1024;
 /// Fields that say how many answers are to be given.
 const ANSWERS: [&str; 3] = ["n", "best_of", "candidate_count"];
 /// Fields that reach for what another call left at the provider, that choose another model, provider or price than the
@@ -49,7 +51,7 @@ const TIERS: [&str; 4] = ["auto", "default", "flex", "standard_only"];
 /// What a request asks for.
 #[derive(Debug)]
 pub(crate) struct Request<'a> {
-    members: Vec<(Cow<'a, str>, &'a RawValue)>,
+    members: Members<'a>,
     pub(crate) model: String,
     /// Whether the answer is to come piece by piece.
     pub(crate) streams: bool,
@@ -72,25 +74,41 @@ pub(crate) struct Outgoing {
 }
 
 /// The members of an object, in their order.
+#[derive(Debug)]
 struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'a> Members<'a> {
+    /// The text of a member that says something.
+    fn text(&self, name: &str) -> Option<&'a str> {
+        let (_, value) = self.0.iter().find(|(member, _)| member == name)?;
+        Some(value.get()).filter(|text| *text != "null")
+    }
+
+    /// Its value; of a long one, only that it is there.
+    fn value(&self, name: &str) -> Option<Value> {
+        let text = self.text(name)?;
+        let short = Some(text).filter(|text| text.len() <= VALUE_MAX);
+        Some(
+            short
+                .and_then(|text| serde_json::from_str(text).ok())
+                .unwrap_or_else(|| Value::Object(Map::new())),
+        )
+    }
+}
 
 impl<'a> Request<'a> {
     /// Reads a body. `usual`: the model that it most likely means if it names none.
     pub(crate) fn read(endpoint: Endpoint, body: &'a [u8], usual: &str) -> Result<Self, Refusal> {
-        let Members(members) = serde_json::from_slice(body)
+        let members: Members<'_> = serde_json::from_slice(body)
             .map_err(|error| Refusal::Refused(format!("the body can't be read: {error}")))?;
-        let value = |name: &str| {
-            let found = members.iter().find(|(member, _)| member == name)?;
-            serde_json::from_str::<Value>(found.1.get()).ok().filter(|value| !value.is_null())
-        };
-        refuse_what_costs_more(endpoint, &value)?;
+        refuse_what_costs_more(endpoint, &members)?;
         reach::refuse(body).map_err(Refusal::Refused)?;
-        let model = value("model").and_then(|model| model.as_str().map(str::to_owned));
+        let model = members.value("model").and_then(|model| model.as_str().map(str::to_owned));
         let model = model.ok_or_else(|| {
             Refusal::Refused(format!("the body names no model; the profile's is {usual:?} (\"model\")"))
         })?;
-        let streams = value("stream").is_some_and(|stream| stream == true);
-        let output = Output::of(endpoint, &value)?;
+        let streams = members.value("stream").is_some_and(|stream| stream == true);
+        let output = Output::of(endpoint, &members)?;
         Ok(Self { members, model, streams, output })
     }
 
@@ -106,11 +124,11 @@ impl<'a> Request<'a> {
             let redacted = redactor?.redact(text);
             (redacted != text).then_some(redacted)
         };
-        let size: usize = self.members.iter().map(|(name, value)| name.len() + value.get().len() + 8).sum();
+        let size: usize = self.members.0.iter().map(|(name, value)| name.len() + value.get().len() + 8).sum();
         // As long as it will be, and no longer: it stays until the provider has taken it.
         let mut body = String::with_capacity(size + 64);
         body.push('{');
-        for (name, value) in &self.members {
+        for (name, value) in &self.members.0 {
             if hides_usage && name == "stream_options" {
                 continue;
             }
@@ -124,8 +142,7 @@ impl<'a> Request<'a> {
     }
 
     fn stream_options(&self) -> Value {
-        let found = self.members.iter().find(|(name, _)| name == "stream_options");
-        let options = found.and_then(|(_, value)| serde_json::from_str(value.get()).ok());
+        let options = self.members.value("stream_options");
         options.filter(Value::is_object).unwrap_or_else(|| serde_json::json!({}))
     }
 
@@ -158,19 +175,19 @@ fn push_member(body: &mut String, name: &str, value: &str) {
     body.push_str(value);
 }
 
-fn refuse_what_costs_more(endpoint: Endpoint, value: &impl Fn(&str) -> Option<Value>) -> Result<(), Refusal> {
+fn refuse_what_costs_more(endpoint: Endpoint, members: &Members<'_>) -> Result<(), Refusal> {
     let refuse =
         |what: String| Err(Refusal::Refused(format!("{what} isn't passed on: its cost can't be known")));
-    if let Some(name) = COSTLY.iter().find(|name| value(name).is_some()) {
+    if let Some(name) = COSTLY.iter().find(|name| members.text(name).is_some()) {
         return refuse(format!("{name:?}"));
     }
-    if endpoint == Endpoint::Responses && value("prompt").is_some() {
+    if endpoint == Endpoint::Responses && members.text("prompt").is_some() {
         return refuse("a stored \"prompt\"".to_owned());
     }
-    if value("background").is_some_and(|background| background == true) {
+    if members.value("background").is_some_and(|background| background == true) {
         return refuse("\"background\"".to_owned());
     }
-    match value("service_tier") {
+    match members.value("service_tier") {
         Some(tier) if !TIERS.iter().any(|known| tier == *known) => refuse(format!("service_tier {tier}")),
         _ => Ok(()),
     }
@@ -179,21 +196,20 @@ fn refuse_what_costs_more(endpoint: Endpoint, value: &impl Fn(&str) -> Option<Va
 impl Output {
     /// What says nothing of a limit is charged with the profile's `maxOutputTokens`, and goes out as it is: there is no
     /// field that all servers take, and some refuse a limit that doesn't fit beside a long prompt.
-    fn of(endpoint: Endpoint, value: &impl Fn(&str) -> Option<Value>) -> Result<Self, Refusal> {
+    fn of(endpoint: Endpoint, members: &Members<'_>) -> Result<Self, Refusal> {
         let number = |name: &&str| {
             let refuse = || Refusal::Refused(format!("{name:?} is no positive whole number"));
             let read = |value: Value| value.as_u64().filter(|number| *number > 0).ok_or_else(refuse);
-            value(name).map(read).transpose()
+            members.value(name).map(read).transpose()
         };
         let most = |names: &[&str]| {
             let numbers: Result<Vec<_>, _> = names.iter().map(number).collect();
             numbers.map(|numbers| numbers.into_iter().flatten().max())
         };
         // The oldest of the APIs takes several prompts at once.
-        let prompts = match (endpoint, value("prompt")) {
-            (Endpoint::Completions, Some(Value::Array(prompts))) => prompts.len() as u64,
-            _ => 1,
-        };
+        let prompts = members.text("prompt").filter(|_| endpoint == Endpoint::Completions);
+        let prompts = prompts.and_then(|text| serde_json::from_str::<Vec<IgnoredAny>>(text).ok());
+        let prompts = prompts.map_or(1, |prompts| prompts.len() as u64);
         let answers = most(&ANSWERS)?.filter(|_| endpoint.style() == Style::OpenAi).unwrap_or(1);
         Ok(Self { limit: most(limits(endpoint))?, answers: answers.saturating_mul(prompts.max(1)) })
     }
@@ -291,6 +307,16 @@ mod tests {
             (Endpoint::Completions, r#"{"model":"m","max_tokens":-1}"#, "max_tokens"),
             (Endpoint::Responses, r#"{"model":"m","max_output_tokens":1e3}"#, "max_output_tokens"),
             (Endpoint::ChatCompletions, r#"{"model":"m","n":"9"}"#, "\"n\""),
+            (
+                Endpoint::ChatCompletions,
+                &format!(r#"{{"model":"m","n":1{}}}"#, "0".repeat(2000)),
+                "out of range",
+            ),
+            (
+                Endpoint::ChatCompletions,
+                &format!(r#"{{"model":"m","audio":[{}0]}}"#, "0,".repeat(2000)),
+                "audio",
+            ),
             (Endpoint::ChatCompletions, r#"{"model":"m","models":["dear"]}"#, "models"),
             (Endpoint::Messages, r#"{"model":"m","speed":"fast"}"#, "speed"),
             (Endpoint::Messages, r#"{"model":"m","messages":[{"content":[{"file_id":"f"}]}]}"#, "file_id"),
