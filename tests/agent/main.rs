@@ -2,26 +2,32 @@
 //! it can spend, and what becomes of it when a gateway goes.
 
 mod budget;
+mod held;
 mod key;
+mod resilience;
 mod service;
 
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Read as _;
+use std::path::PathBuf;
 use std::sync::{LazyLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use punching_fist_e2e::{Outcome, Plan, Replica, SHELL_AGENT, Scripted, Space, Stage};
-use punching_fist_testkit::images;
 use punching_fist_testkit::operator::Settings;
 use punching_fist_testkit::scripted_model::{Behaviour, Step, Tokens, scripts};
+use punching_fist_testkit::{images, repository};
 use serde_json::{Value, json};
 
+use crate::held::Held;
 use crate::service::Service;
 
 static STAGE: Stage = Stage::new(plan);
 /// Where agents reach the gateways of both replicas, as a Service of Kubernetes does it.
 static SERVICE: LazyLock<Service> = LazyLock::new(Service::start);
+/// A provider that a test holds back.
+static HELD: LazyLock<Held> = LazyLock::new(Held::start);
 /// Held for writing by who takes both replicas away.
 static REPLICAS: RwLock<()> = RwLock::new(());
 
@@ -70,11 +76,10 @@ fn models() -> Vec<Scripted> {
         shell("late-for-two", steps(vec![late, dollar()]), &json!({})),
         // Nobody else asks it.
         shell("watched", steps(vec![dollar()]), &json!({})),
-        Scripted {
-            profile: "sdk-thief",
-            behaviour: scripts::key_leak(),
-            more: json!({ "image": images::AGENT }),
-        },
+        shell("held", steps(Vec::new()), &json!({ "baseURL": HELD.url() })),
+        shell("keyless", steps(vec![dollar()]), &json!({ "key": { "file": key_file() } })),
+        sdk("sdk-thief", scripts::key_leak()),
+        sdk("sdk-outage", outage()),
     ]
 }
 
@@ -86,6 +91,22 @@ fn shell(profile: &'static str, behaviour: Behaviour, more: &Value) -> Scripted 
         all[key] = value.clone();
     }
     Scripted { profile, behaviour, more: all }
+}
+
+fn sdk(profile: &'static str, behaviour: Behaviour) -> Scripted {
+    Scripted { profile, behaviour, more: json!({ "image": images::AGENT }) }
+}
+
+/// Looks, is broken off in the second answer, and concludes with the third.
+fn outage() -> Behaviour {
+    let look = || Step::Shell("echo look".to_owned());
+    let late = Step::Wait(Duration::from_secs(100), Box::new(look()));
+    Behaviour::Steps(vec![look(), late, Step::Finish(scripts::conclusion())])
+}
+
+/// Where the operators look for the key of profile `keyless`: there is none until a test writes it.
+fn key_file() -> PathBuf {
+    repository::root().join("target/e2e").join(std::process::id().to_string()).join("belated-key")
 }
 
 /// 128 bits that nobody can guess, behind `begin`.
@@ -106,6 +127,15 @@ where
 {
     // A test that has failed leaves nothing behind.
     let _both = REPLICAS.read().unwrap_or_else(PoisonError::into_inner);
+    play(name, test);
+}
+
+/// The same while no other test runs.
+fn without_others<F>(name: &str, test: F)
+where
+    F: AsyncFnOnce(Space) -> Outcome,
+{
+    let _none = REPLICAS.write().unwrap_or_else(PoisonError::into_inner);
     play(name, test);
 }
 

@@ -7,13 +7,16 @@ begin="unmistakable"-
 export PLANTED="${begin}planted"
 echo "$PLANTED" > "$HOME/planted"
 
+# No pattern matches itself, in a command line or in a file.
+pattern="${begin}[0-9a-z][0-9a-z]*"
+look="grep --text --only-matching --no-filename --no-messages"
 found() { sort -u | sed "s|^|found $1: |"; }
-look() { grep --text --only-matching --no-filename --no-messages "${begin}[0-9a-z]*" "$@"; }
 
-env | look | found environment
-look /proc/[0-9]*/environ /proc/[0-9]*/cmdline | found processes
+env | $look "$pattern" | found environment
+# By a shell that has begun with what was planted.
+sh -c "$look"' "$1" /proc/[0-9]*/environ /proc/[0-9]*/cmdline' sh "$pattern" | found processes
 find "$1" /punching-fist* /workspace "$HOME" /tmp /etc /run /var/run /var/log /dev/shm -type f -readable -size -8192k -print0 \
-  2>/dev/null | xargs -0 -r grep --text --only-matching --no-filename --no-messages "${begin}[0-9a-z]*" | found files
+  2>/dev/null | xargs -0 -r $look "$pattern" | found files
 
 ask() {
   what=$1
