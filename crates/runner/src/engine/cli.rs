@@ -97,7 +97,8 @@ fn variables(task: &Task) -> Vec<(OsString, OsString)> {
         ("OPENHANDS_WORK_DIR", task.workspace.clone()),
     ];
     let directories = directories.into_iter().map(|(name, path)| (name.into(), path.into()));
-    openhands::unless_set(&QUIET).into_iter().chain(directories).collect()
+    let shield = openhands::shield_path(&task.state_directory);
+    openhands::unless_set(&QUIET).into_iter().chain(directories).chain([shield]).collect()
 }
 
 fn files(task: &Task) -> Vec<(PathBuf, String)> {
@@ -105,6 +106,7 @@ fn files(task: &Task) -> Vec<(PathBuf, String)> {
     let mut files = vec![
         (openhands::prompt_file(&task.state_directory), verdict_block::prompt(&task.prompt, task.mode)),
         (persistence.join("agent_settings.json"), agent_settings(task).to_string()),
+        openhands::shield(&task.state_directory),
     ];
     files.extend(openhands::instructions(&task.skills).map(|text| (task.workspace.join("AGENTS.md"), text)));
     let place = task.workspace.join(".agents/skills");

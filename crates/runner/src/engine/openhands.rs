@@ -2,7 +2,7 @@
 //! how skills are laid out.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use punching_fist_protocol::Reason;
@@ -72,8 +72,39 @@ pub fn skill(document: &Document) -> String {
     format!("---\nname: {name}\ndescription: {about}\n---\n{}", document.text)
 }
 
+/// Its name makes Python run it before anything else. The agent has the engine's uid, and could open its descriptors,
+/// where its events come from, through /proc: not of a process that isn't dumpable. What the engine starts doesn't get it.
+const SHIELD: &str = "\
+import ctypes, os, sys
+ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)
+here = os.path.dirname(os.path.abspath(__file__))
+rest = [path for path in os.environ.pop('PYTHONPATH', '').split(':') if path and path != here]
+if rest:
+    os.environ['PYTHONPATH'] = ':'.join(rest)
+sys.path[:] = [path for path in sys.path if path != here]
+";
+
+fn shield_directory(state_directory: &Path) -> PathBuf {
+    state_directory.join("python")
+}
+
+/// What keeps the agent's shell away from the engine's descriptors and memory: a file.
+pub fn shield(state_directory: &Path) -> (PathBuf, String) {
+    (shield_directory(state_directory).join("sitecustomize.py"), SHIELD.to_owned())
+}
+
+/// The variable by which Python finds it, before what is there already.
+pub fn shield_path(state_directory: &Path) -> (OsString, OsString) {
+    let mut path = shield_directory(state_directory).into_os_string();
+    if let Some(rest) = std::env::var_os("PYTHONPATH") {
+        path.push(":");
+        path.push(rest);
+    }
+    ("PYTHONPATH".into(), path)
+}
+
 /// Where the prompt stands that the engine is started with.
-pub fn prompt_file(state_directory: &std::path::Path) -> PathBuf {
+pub fn prompt_file(state_directory: &Path) -> PathBuf {
     state_directory.join("task.md")
 }
 
@@ -83,6 +114,24 @@ mod tests {
 
     fn document(text: &str) -> Document {
         Document { name: "runbooks-disk".to_owned(), path: PathBuf::new(), text: text.to_owned() }
+    }
+
+    #[test]
+    fn python_shields_itself_and_nothing_that_it_starts() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (file, text) = shield(directory.path());
+        std::fs::create_dir_all(file.parent().expect("a parent")).expect("our own directory");
+        std::fs::write(file, text).expect("our own directory");
+        let (name, path) = shield_path(directory.path());
+        let script = "import ctypes, os, sys\n\
+            print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0), os.environ.get('PYTHONPATH'), len(sys.argv))";
+        for (more, left) in [("", "None"), (":/elsewhere", "/elsewhere")] {
+            let mut path = path.clone();
+            path.push(more);
+            let output = std::process::Command::new("python3").args(["-c", script]).env(&name, path).output();
+            let output = String::from_utf8(output.expect("python3").stdout).expect("Unicode");
+            assert_eq!(output, format!("0 {left} 1\n"));
+        }
     }
 
     #[test]
