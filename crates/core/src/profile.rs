@@ -240,7 +240,7 @@ pub struct Prices {
     /// For what is read from the provider's cache; as `input` if nothing is said.
     #[serde(default)]
     pub cache_read: Option<String>,
-    /// For what is written to the provider's cache; as `input` if nothing is said.
+    /// For what is written to the provider's cache; a quarter more than `input` if nothing is said.
     #[serde(default)]
     pub cache_write: Option<String>,
     /// The most tokens that an answer has if a request doesn't say.

@@ -99,12 +99,14 @@ pub enum End {
 impl Rates {
     /// The rates that these prices say; none if one of them is no amount.
     pub fn of(prices: &Prices) -> Option<Self> {
-        let or_input = |price: &Option<String>| Money::parse(price.as_deref().unwrap_or(&prices.input));
+        let input = Money::parse(&prices.input)?;
+        let or = |price: &Option<String>, default| price.as_deref().map_or(Some(default), Money::parse);
         Some(Self {
-            input: Money::parse(&prices.input)?,
+            input,
             output: Money::parse(&prices.output)?,
-            cache_read: or_input(&prices.cache_read)?,
-            cache_write: or_input(&prices.cache_write)?,
+            cache_read: or(&prices.cache_read, input)?,
+            // Anthropic takes a quarter more for what is kept for five minutes; others take nothing for it.
+            cache_write: or(&prices.cache_write, input + input.for_tokens(250_000))?,
         })
     }
 

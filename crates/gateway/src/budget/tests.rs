@@ -93,7 +93,7 @@ fn every_kind_of_token_has_its_price() {
     let tokens = Tokens { input: 1_000_000, output: 100_000, cache_read: 600_000, cache_write: 300_000 };
     for (rates, cost) in [
         (rates("3", "15", Some("0.3"), Some("3.75")), "3.105"),
-        (rates("3", "15", None, None), "4.5"),
+        (rates("3", "15", None, None), "4.725"),
         (rates("0", "0", None, None), "0"),
     ] {
         assert_eq!(rates.cost(&tokens).to_string(), cost);
