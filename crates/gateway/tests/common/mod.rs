@@ -38,7 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub fn profile(provider: &Provider, model: &str, key: &std::path::Path) -> Value {
     json!({
         "image": "i", "gateway": true, "model": model, "baseURL": provider.url, "maxCostUSD": "1",
-        "prices": {"input": "1", "output": "2", "cacheRead": "0.1", "maxOutputTokens": 1000},
+        "prices": {"input": "1", "output": "2", "cacheRead": "0.1", "cacheWrite": "1", "maxOutputTokens": 1000},
         "key": {"file": key},
     })
 }
