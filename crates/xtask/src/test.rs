@@ -9,14 +9,17 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use punching_fist_testkit::prerequisites::{Needs, Part};
+use punching_fist_testkit::python::Packages;
 use punching_fist_testkit::{Cache, Nursery};
 
 use crate::Outcome;
 use report::Report;
 use steps::Step;
 
-/// Names the engines that the end-to-end tests run [default: all of them].
+/// Names the engines that the end-to-end tests run.
 const ENGINES: &str = "ENGINES";
+/// Those that any CPython from 3.12 on runs.
+const OF_EVERY_PYTHON: &str = "sdk,command";
 
 /// What to run.
 #[derive(clap::Args)]
@@ -32,7 +35,13 @@ pub async fn run(arguments: &Arguments) -> Outcome {
     let nursery = Nursery::start()?;
     let cache = Cache::of_user();
     // What is missing is told, and what takes minutes is built, before the first step runs.
-    let needs = Needs { parts: parts(&steps), ..Needs::default() };
+    let lacks_python = lacks_python().await;
+    if lacks_python && steps.contains(&Step::EndToEnd) {
+        eprintln!("No CPython 3.12 is here: the engines cli and main, which run on no other, are not tried.");
+    }
+    // Whoever names engines may have no Python for the others: their test gets what it needs by itself.
+    let engines = env::var_os(ENGINES).is_none() && !lacks_python;
+    let needs = Needs { parts: parts(&steps, engines), ..Needs::default() };
     needs.check(&cache).await?;
     needs.build(&nursery, &cache).await?;
     let mut report = Report::default();
@@ -46,15 +55,18 @@ pub async fn run(arguments: &Arguments) -> Outcome {
     Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn parts(steps: &[Step]) -> Vec<Part> {
+/// Whether this machine has only Pythons that not all engines run on.
+async fn lacks_python() -> bool {
+    Packages::Cli.find_python().await.is_none()
+}
+
+fn parts(steps: &[Step], engines: bool) -> Vec<Part> {
     let stands = [Step::EndToEnd, Step::Demo, Step::Cluster].iter().any(|step| steps.contains(step));
-    // Whoever names engines may have no Python for the others: their test gets what it needs by itself.
-    let engines = steps.contains(&Step::EndToEnd) && env::var_os(ENGINES).is_none();
     let mut parts = match (stands, steps.contains(&Step::Agent)) {
         (true, _) => vec![Part::ControlPlane, Part::Node, Part::Alertmanager, Part::Agent],
         (false, true) => vec![Part::Agent],
         (false, false) => Vec::new(),
     };
-    parts.extend(engines.then_some(Part::Engines));
+    parts.extend((engines && steps.contains(&Step::EndToEnd)).then_some(Part::Engines));
     parts
 }

@@ -1,5 +1,6 @@
 //! The steps of `cargo xtask test`, and the command of each.
 
+use std::env;
 use std::fmt;
 use std::process::{ExitStatus, Stdio};
 
@@ -88,6 +89,9 @@ impl Step {
             Self::EndToEnd => {
                 let mut command = timed_tests(&["--package", "punching-fist-e2e", "--tests"]);
                 command.env("RUST_TEST_THREADS", END_TO_END_AT_ONCE);
+                if super::lacks_python().await && env::var_os(super::ENGINES).is_none() {
+                    command.env(super::ENGINES, super::OF_EVERY_PYTHON);
+                }
                 run(command).await
             }
             Self::Demo => run(xtask(&["demo", "--once"])).await,
