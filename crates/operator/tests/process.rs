@@ -22,12 +22,12 @@ struct Ground {
 
 impl Ground {
     fn new() -> Self {
-        Self::at(free_address())
+        Self::at([(); 3].map(|()| free_address()), free_address())
     }
 
-    /// With an API server there.
-    fn at(api_server: SocketAddr) -> Self {
-        let [webhook, probes, gateway] = [(); 3].map(|()| free_address());
+    /// With these addresses for webhook, probes and gateway, and an API server there.
+    fn at(listen: [SocketAddr; 3], api_server: SocketAddr) -> Self {
+        let [webhook, probes, gateway] = listen;
         let ground = Self { dir: tempfile::tempdir().unwrap(), webhook, probes, gateway };
         ground.write("token", "secret");
         ground.write(
@@ -178,7 +178,7 @@ fn call_gateway(ground: &Ground, asked: &Receiver<()>) -> TcpStream {
 #[test]
 fn an_agent_gets_its_answer_before_the_process_ends() {
     let (api_server, asked) = silent_api_server("tokenreviews");
-    let ground = Ground::at(api_server);
+    let ground = Ground::at([(); 3].map(|()| free_address()), api_server);
     let mut running = ground.start();
     let mut agent = call_gateway(&ground, &asked);
     running.terminate();
@@ -197,9 +197,12 @@ fn an_agent_gets_its_answer_before_the_process_ends() {
 #[test]
 fn a_port_that_is_taken_is_named_with_its_key() {
     for (index, key) in ["listen.webhook", "listen.probes", "listen.gateway"].into_iter().enumerate() {
-        let ground = Ground::new();
-        let address = [ground.webhook, ground.probes, ground.gateway][index];
-        let _taken = TcpListener::bind(address).unwrap();
+        // Taken first: an address that was free a moment ago may be another test's by now.
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        let mut listen = [(); 3].map(|()| free_address());
+        listen[index] = address;
+        let ground = Ground::at(listen, free_address());
         let message = refusal(&mut ground.command());
         assert!(message.contains(&format!("{key}: cannot listen on {address}")), "{message}");
         assert!(message.contains(&format!("free port {}", address.port())), "{message}");
