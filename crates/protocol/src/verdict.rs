@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::decimal::is_decimal;
+use crate::decimal::{compare_decimals, is_decimal};
 
 /// What became of the problem that the agent was sent to.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, Hash)]
@@ -53,6 +53,28 @@ pub struct Usage {
     pub cost_usd: Option<String>,
 }
 
+impl Usage {
+    /// Raises each total to the other's, where that is more: running totals don't fall, whoever says so.
+    pub fn raise_to(&mut self, other: &Self) {
+        let pairs = [
+            (&mut self.input_tokens, other.input_tokens),
+            (&mut self.output_tokens, other.output_tokens),
+            (&mut self.cache_read_tokens, other.cache_read_tokens),
+            (&mut self.cache_write_tokens, other.cache_write_tokens),
+            (&mut self.calls, other.calls),
+            (&mut self.iterations, other.iterations),
+        ];
+        for (total, told) in pairs {
+            *total = told.max(*total);
+        }
+        let known = self.cost_usd.as_deref().unwrap_or("0");
+        let is_more = |cost: &&String| self.cost_usd.is_none() || compare_decimals(cost, known).is_gt();
+        if let Some(cost) = other.cost_usd.as_ref().filter(is_more) {
+            self.cost_usd = Some(cost.clone());
+        }
+    }
+}
+
 /// Anything but a decimal is no cost.
 fn decimal<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?;
@@ -79,6 +101,26 @@ mod tests {
             let usage: Usage =
                 serde_json::from_str(&format!(r#"{{"costUSD":{text}}}"#)).expect("valid usage");
             assert_eq!(usage.cost_usd.as_deref(), kept, "{text}");
+        }
+    }
+
+    #[test]
+    fn totals_never_fall() {
+        let told = |iterations, cost: Option<&str>| Usage {
+            iterations,
+            cost_usd: cost.map(str::to_owned),
+            ..Usage::default()
+        };
+        let mut usage = Usage::default();
+        for (next, iterations, cost) in [
+            (told(3, None), 3, None),
+            (told(4, Some("0.10")), 4, Some("0.10")),
+            (told(0, Some("0")), 4, Some("0.10")),
+            (told(5, None), 5, Some("0.10")),
+            (told(5, Some("0.2")), 5, Some("0.2")),
+        ] {
+            usage.raise_to(&next);
+            assert_eq!((usage.iterations, usage.cost_usd.as_deref()), (iterations, cost));
         }
     }
 }

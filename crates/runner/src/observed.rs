@@ -27,7 +27,7 @@ pub struct Observed {
     pub last_complaint: Option<String>,
     /// The last that the agent said.
     pub last_words: String,
-    /// What was used.
+    /// What was used: the most that was told, as nothing is given back.
     pub usage: Usage,
     /// A command or an edit succeeded.
     pub acted: bool,
@@ -56,7 +56,7 @@ impl Observed {
                 self.last_complaint = Some(cut(text.trim(), COMPLAINT_MAX));
             }
             Event::Message { text } => text.clone_into(&mut self.last_words),
-            Event::Usage(usage) => usage.clone_into(&mut self.usage),
+            Event::Usage(usage) => self.usage.raise_to(usage),
             Event::Thought { .. }
             | Event::Command { .. }
             | Event::Output { .. }

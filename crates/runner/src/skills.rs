@@ -53,12 +53,14 @@ pub enum SkillError {
         /// What is wrong with it.
         problem: String,
     },
-    /// Two servers have the same name.
-    #[error("{path} names an MCP server {name:?} that another skill names too: rename one of them")]
+    /// Two servers or documents have the same name.
+    #[error(
+        "{path} holds {name:?}, and another skill has an MCP server or document of that name too: rename one of them"
+    )]
     SameName {
         /// The file that came later.
         path: PathBuf,
-        /// The server.
+        /// The name.
         name: String,
     },
 }
@@ -83,6 +85,10 @@ impl Skills {
         let Some(stem) = name.strip_suffix(".md") else { return Ok(()) };
         let documents = if name == AGENTS { &mut self.instructions } else { &mut self.documents };
         let name = format!("{}-{stem}", file_name(directory));
+        // `a-b` with `c.md`, and `a` with `b-c.md`.
+        if documents.iter().any(|document| document.name == name) {
+            return Err(SkillError::SameName { path, name });
+        }
         documents.push(Document { name, text: text(&path)?, path });
         Ok(())
     }

@@ -6,7 +6,6 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::sys::signal::{Signal, kill};
@@ -80,9 +79,7 @@ fn pod(engine: &str, case: &str) -> Pod {
         _ => "punching-fist-agent",
     };
     let pod = Pod::new("exit 1");
-    let path = pod.path("bin").join(program);
-    fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("an engine");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("our own file");
+    support::program(&pod.path("bin").join(program), &script);
     pod.with("PUNCHING_FIST_ENGINE", engine)
         .with("PUNCHING_FIST_MAX_ITERATIONS", MAX_ITERATIONS)
         .with("PUNCHING_FIST_MAX_COST_USD", MAX_COST)

@@ -4,7 +4,7 @@
 #![allow(dead_code)]
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -40,8 +40,7 @@ impl Pod {
         fs::write(path("prompt"), "What is wrong with checkout?").expect("a prompt");
         fs::write(path("termination-log"), "").expect("a termination log");
         open_to_all(&path("termination-log"), 0o666);
-        fs::write(path("bin/punching-fist-agent"), format!("#!/bin/sh\n{script}\n")).expect("an engine");
-        open_to_all(&path("bin/punching-fist-agent"), 0o755);
+        program(&path("bin/punching-fist-agent"), script);
         let text = |path: PathBuf| path.to_str().expect("Unicode").to_owned();
         let environment = [
             ("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", text(path("bin")))),
@@ -111,8 +110,9 @@ impl Pod {
     pub fn start(self) -> Running {
         let runner = self.path("runner");
         let placed =
-            Command::new(env!("CARGO_BIN_EXE_punching-fist-runner")).arg("place").arg(&runner).status();
-        assert!(placed.expect("the runner starts").success());
+            Command::new(env!("CARGO_BIN_EXE_punching-fist-runner")).arg("place").arg(&runner).output();
+        let placed = placed.expect("the runner starts");
+        assert!(placed.status.success(), "{placed:?}");
         // Whoever started the tests may ignore SIGINT, as a shell's background job does; a container runtime doesn't.
         let plain = ["/usr/bin/env", "--default-signal"].map(PathBuf::from);
         let words = plain
@@ -137,6 +137,17 @@ impl Pod {
     pub fn run(self) -> Ended {
         self.start().wait()
     }
+}
+
+/// Writes a shell script that can be run. Another process writes it: a descriptor of our own could be inherited by what
+/// another thread is just starting, and while that has it open nobody can run the file.
+pub fn program(path: &Path, script: &str) {
+    let mut writer = Command::new("sh");
+    writer.args(["-c", "cat > \"$0\" && chmod 755 \"$0\""]).arg(path).stdin(Stdio::piped());
+    let mut writer = writer.spawn().expect("a shell");
+    let text = format!("#!/bin/sh\n{script}\n");
+    writer.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("a reader");
+    assert!(writer.wait().expect("its end").success(), "{}", path.display());
 }
 
 fn open_to_all(path: &Path, mode: u32) {
