@@ -5,7 +5,7 @@ use std::time::Duration;
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use punching_fist_api::{AlertTask, Mode, Task, TaskSpec, names, reasons};
-use punching_fist_core::profile::{AgentProfile, ModelKey, Settings};
+use punching_fist_core::profile::{AgentProfile, ModelKey, Protocol, Settings};
 use punching_fist_core::prompt::{self, PreviousRun};
 use punching_fist_core::run::Say;
 
@@ -16,8 +16,6 @@ use crate::{Error, jobs};
 const AT_REST: Duration = Duration::from_secs(600);
 /// Something outside the task is waited for, of which no event tells.
 const LOOK_AGAIN: Duration = Duration::from_secs(15);
-/// The protocols that the gateway speaks, as LiteLLM names them at the front of a model.
-const PROTOCOLS: [&str; 2] = ["openai/", "anthropic/"];
 
 /// What a Job can be made from.
 pub(crate) struct Cleared<'a> {
@@ -88,13 +86,11 @@ fn not_offered(task: &TaskSpec, profile: &AgentProfile) -> Option<Hindrance> {
     if !profile.gateway {
         return None;
     }
-    let spoken =
-        PROTOCOLS.iter().any(|protocol| model.strip_prefix(protocol).is_some_and(|rest| !rest.is_empty()));
-    let message = if !spoken {
+    let message = if Protocol::of(model).is_none() {
         format!(
             "spec.agent.model: {model:?} begins with neither {}, and no other protocol goes through the operator's gateway; \
              profile {name:?} offers: {}",
-            PROTOCOLS.join(" nor "),
+            Protocol::ALL.map(Protocol::prefix).join(" nor "),
             offered(profile)
         )
     } else if profile.prices_of(model).is_none() {

@@ -1,6 +1,7 @@
 //! Agent profiles and limits: what of the operator's configuration decides how a Job looks and when it may start.
 
 mod defaults;
+mod protocol;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,10 +12,13 @@ use serde::Deserialize;
 
 use crate::money::Money;
 
+pub use protocol::Protocol;
+
 pub(crate) use defaults::{DISK, DISK_LIMIT, DISK_REQUEST, amounts};
 
-/// What every decision about runs may look at. Part of the operator's configuration.
-#[derive(Clone, Debug, PartialEq)]
+/// What every decision about runs may look at. Part of the operator's configuration, which has the defaults: the default
+/// here is nothing, for who looks at a part of it.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Settings {
     /// Agent profiles by name.
     pub profiles: BTreeMap<String, AgentProfile>,

@@ -1,7 +1,7 @@
 //! The paths of the model's API that are passed on, and where each of them is at the provider's.
 
 use http::HeaderMap;
-use punching_fist_core::profile::AgentProfile;
+use punching_fist_core::profile::{AgentProfile, Protocol};
 
 /// Where a provider is if its profile doesn't say.
 const OPENAI: &str = "https://api.openai.com/v1";
@@ -9,13 +9,6 @@ const ANTHROPIC: &str = "https://api.anthropic.com/v1";
 
 /// All of a request's query that goes out: the rest could choose another version of the API, or a key.
 const PASSED_QUERY: &str = "beta=true";
-
-/// Whose form a request has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Style {
-    OpenAi,
-    Anthropic,
-}
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,20 +20,10 @@ pub(crate) enum Endpoint {
     CountTokens,
 }
 
-impl Style {
-    /// A guess for answers to requests whose path says nothing.
-    pub(crate) fn of(headers: &HeaderMap) -> Self {
-        let anthropic = ["anthropic-version", "x-api-key"].iter().any(|name| headers.contains_key(*name));
-        if anthropic { Self::Anthropic } else { Self::OpenAi }
-    }
-
-    /// What a model's name begins with if its API has this form, as LiteLLM names models.
-    pub(crate) fn prefix(self) -> &'static str {
-        match self {
-            Self::OpenAi => "openai",
-            Self::Anthropic => "anthropic",
-        }
-    }
+/// A guess for answers to requests whose path says nothing.
+pub(crate) fn guess(headers: &HeaderMap) -> Protocol {
+    let anthropic = ["anthropic-version", "x-api-key"].iter().any(|name| headers.contains_key(*name));
+    if anthropic { Protocol::Anthropic } else { Protocol::OpenAi }
 }
 
 impl Endpoint {
@@ -66,10 +49,10 @@ impl Endpoint {
         }
     }
 
-    pub(crate) fn style(self) -> Style {
+    pub(crate) fn protocol(self) -> Protocol {
         match self {
-            Self::Messages | Self::CountTokens => Style::Anthropic,
-            Self::ChatCompletions | Self::Completions | Self::Responses => Style::OpenAi,
+            Self::Messages | Self::CountTokens => Protocol::Anthropic,
+            Self::ChatCompletions | Self::Completions | Self::Responses => Protocol::OpenAi,
         }
     }
 
@@ -86,10 +69,10 @@ impl Endpoint {
             Some((base, query)) => (Some(base.trim_end_matches('/')), query),
             None => (None, ""),
         };
-        let base = match (self.style(), base) {
-            (Style::OpenAi, base) => base.unwrap_or(OPENAI).to_owned(),
-            (Style::Anthropic, None) => ANTHROPIC.to_owned(),
-            (Style::Anthropic, Some(base)) => {
+        let base = match (self.protocol(), base) {
+            (Protocol::OpenAi, base) => base.unwrap_or(OPENAI).to_owned(),
+            (Protocol::Anthropic, None) => ANTHROPIC.to_owned(),
+            (Protocol::Anthropic, Some(base)) => {
                 let base = base.strip_suffix(Self::Messages.tail()).unwrap_or(base);
                 format!("{}/v1", base.strip_suffix("/v1").unwrap_or(base))
             }

@@ -5,9 +5,8 @@ use axum::response::{IntoResponse, Response};
 use http::header::RETRY_AFTER;
 use http::{HeaderValue, StatusCode};
 use punching_fist_core::money::Money;
+use punching_fist_core::profile::Protocol;
 use serde_json::{Value, json};
-
-use crate::endpoint::Style;
 
 /// What stands before every message of ours, so that it can't be taken for the provider's.
 const SOURCE: &str = "punching-fist-gateway";
@@ -82,10 +81,10 @@ impl Refusal {
         }
     }
 
-    /// As the API of that style says it.
-    pub(crate) fn response(&self, style: Style) -> Response {
+    /// As the API of that protocol says it.
+    pub(crate) fn response(&self, protocol: Protocol) -> Response {
         let (status, message) = (self.status(), format!("{SOURCE}: {}: {self}", self.word()));
-        let mut response = (status, Json(body(style, status, self.word(), &message))).into_response();
+        let mut response = (status, Json(body(protocol, status, self.word(), &message))).into_response();
         if status.is_server_error() {
             response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
         }
@@ -93,7 +92,7 @@ impl Refusal {
     }
 }
 
-fn body(style: Style, status: StatusCode, word: &str, message: &str) -> Value {
+fn body(protocol: Protocol, status: StatusCode, word: &str, message: &str) -> Value {
     let kind = match status.as_u16() {
         401 => "authentication_error",
         404 => "not_found_error",
@@ -101,8 +100,8 @@ fn body(style: Style, status: StatusCode, word: &str, message: &str) -> Value {
         400 => "invalid_request_error",
         _ => "api_error",
     };
-    match style {
-        Style::OpenAi => json!({"error": {"message": message, "type": kind, "param": null, "code": word}}),
-        Style::Anthropic => json!({"type": "error", "error": {"type": kind, "message": message}}),
+    match protocol {
+        Protocol::OpenAi => json!({"error": {"message": message, "type": kind, "param": null, "code": word}}),
+        Protocol::Anthropic => json!({"type": "error", "error": {"type": kind, "message": message}}),
     }
 }

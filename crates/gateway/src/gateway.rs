@@ -16,13 +16,13 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use kube::Client;
 use punching_fist_api::TaskSpec;
 use punching_fist_core::money::Money;
-use punching_fist_core::profile::{AgentProfile, Settings};
+use punching_fist_core::profile::{AgentProfile, Protocol, Settings};
 use punching_fist_protocol::Redactor;
 use tokio::time::{Instant, timeout};
 
 use crate::answer::{Meter, Out, Patience};
 use crate::budget::{End, Rates};
-use crate::endpoint::{Endpoint, Style};
+use crate::endpoint::{self, Endpoint};
 use crate::error::Refusal;
 use crate::identity::{self, Caller, Callers};
 use crate::keys::Keys;
@@ -160,7 +160,7 @@ impl Gateway {
 async fn serve(State(gateway): State<Gateway>, request: Request) -> Response {
     let inner = &gateway.inner;
     let endpoint = Endpoint::of(request.uri().path()).filter(|_| request.method() == Method::POST);
-    let style = endpoint.map_or_else(|| Style::of(request.headers()), Endpoint::style);
+    let protocol = endpoint.map_or_else(|| endpoint::guess(request.headers()), Endpoint::protocol);
     let (profile, answer) = match endpoint {
         Some(endpoint) => inner.answer(endpoint, request).await,
         None => (None, Err(Refusal::NoSuchPath)),
@@ -169,7 +169,7 @@ async fn serve(State(gateway): State<Gateway>, request: Request) -> Response {
         let profile = profile.as_deref().unwrap_or(NO_PROFILE);
         inner.metrics.call(profile, refusal.outcome());
         tracing::debug!(%refusal, profile, "a call is not passed on");
-        refusal.response(style)
+        refusal.response(protocol)
     })
 }
 
@@ -223,13 +223,15 @@ impl Inner {
         let mut place = self.room.place(&caller.task_uid, length(&body)?).await?;
         let body = read_body(body).await?;
         let started = Instant::now();
-        let asked = request::Request::read(endpoint, &body, bare(&profile.model))?;
+        let offered = Protocol::of(&profile.model).map_or(&*profile.model, |(_, name)| name);
+        let asked = request::Request::read(endpoint, &body, offered)?;
         let call = Call::new(caller, profile, endpoint, &asked.model)?;
         let Outgoing { body: out, hides_usage } =
             asked.outgoing(endpoint, profile.redact.then_some(&*asking.redactor));
         let (charge, bytes) = (call.charge(&asked, out.len()), out.len());
         let url = endpoint.url(profile, head.uri.query());
-        let request = upstream::request(endpoint.style(), &url, &head.headers, &asking.key, Bytes::from(out));
+        let request =
+            upstream::request(endpoint.protocol(), &url, &head.headers, &asking.key, Bytes::from(out));
         let request = request.map_err(|error| no_way(&caller.profile, &error))?;
         drop(body);
         place.shrink(bytes);
@@ -305,7 +307,7 @@ impl<'a> Call<'a> {
         endpoint: Endpoint,
         model: &str,
     ) -> Result<Self, Refusal> {
-        let model = format!("{}/{model}", endpoint.style().prefix());
+        let model = format!("{}{model}", endpoint.protocol().prefix());
         let rates = profile.prices_of(&model).and_then(|prices| Some((Rates::of(prices)?, prices)));
         let (rates, prices) = rates.ok_or_else(|| not_offered(&caller.profile, &model))?;
         Ok(Self { caller, profile, endpoint, rates, output_max: prices.max_output_tokens, model })
@@ -340,11 +342,6 @@ async fn read_body(body: Body) -> Result<Bytes, Refusal> {
         Ok(Err(_)) => Err(Refusal::BodyBroken("the request's body broke off")),
         Err(_) => Err(Refusal::BodyBroken("the request's body took too long")),
     }
-}
-
-/// A model's name as a body has it: without its provider.
-fn bare(model: &str) -> &str {
-    model.split_once('/').map_or(model, |(_, name)| name)
 }
 
 fn not_offered(profile: &str, model: &str) -> Refusal {

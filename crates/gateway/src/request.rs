@@ -4,13 +4,14 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 
+use punching_fist_core::profile::Protocol;
 use punching_fist_protocol::Redactor;
 use serde::Deserialize;
 use serde::de::{self, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::endpoint::{Endpoint, Style};
+use crate::endpoint::Endpoint;
 use crate::error::Refusal;
 use crate::literals::change_strings;
 use crate::reach;
@@ -210,7 +211,7 @@ impl Output {
         let prompts = members.text("prompt").filter(|_| endpoint == Endpoint::Completions);
         let prompts = prompts.and_then(|text| serde_json::from_str::<Vec<IgnoredAny>>(text).ok());
         let prompts = prompts.map_or(1, |prompts| prompts.len() as u64);
-        let answers = most(&ANSWERS)?.filter(|_| endpoint.style() == Style::OpenAi).unwrap_or(1);
+        let answers = most(&ANSWERS)?.filter(|_| endpoint.protocol() == Protocol::OpenAi).unwrap_or(1);
         Ok(Self { limit: most(limits(endpoint))?, answers: answers.saturating_mul(prompts.max(1)) })
     }
 }

@@ -12,12 +12,11 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_timeout::TimeoutConnector;
 use hyper_util::client::legacy::{Client, Error, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use punching_fist_core::profile::Protocol;
 use rustls::crypto::aws_lc_rs;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::time::timeout;
 use tracing::warn;
-
-use crate::endpoint::Style;
 
 /// How long a connection may take, TLS included.
 const CONNECT: Duration = Duration::from_secs(15);
@@ -129,7 +128,7 @@ fn causes(error: &Error) -> String {
 
 /// The request as it goes out, with the key in the place of the token.
 pub(crate) fn request(
-    style: Style,
+    protocol: Protocol,
     url: &str,
     headers: &HeaderMap,
     key: &str,
@@ -145,9 +144,9 @@ pub(crate) fn request(
     out.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     // What is compressed can't be read on its way.
     out.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    let (name, value) = match style {
-        Style::OpenAi => (header::AUTHORIZATION, format!("Bearer {key}")),
-        Style::Anthropic => (HeaderName::from_static("x-api-key"), key.to_owned()),
+    let (name, value) = match protocol {
+        Protocol::OpenAi => (header::AUTHORIZATION, format!("Bearer {key}")),
+        Protocol::Anthropic => (HeaderName::from_static("x-api-key"), key.to_owned()),
     };
     let mut value = HeaderValue::try_from(value)?;
     value.set_sensitive(true);

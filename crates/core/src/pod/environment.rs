@@ -8,7 +8,7 @@ use punching_fist_api::{KeySelector, Mode, TaskSpec};
 use super::{HOME, volumes};
 use crate::job::GRACE_SECONDS;
 use crate::money::Money;
-use crate::profile::{AgentProfile, Engine, Runtime, Settings};
+use crate::profile::{AgentProfile, Engine, Protocol, Runtime, Settings};
 
 /// Names that only the operator sets, besides those that begin with [`OURS`].
 const RESERVED: [&str; 4] = ["HOME", "LLM_API_KEY", "LLM_BASE_URL", "LLM_MODEL"];
@@ -84,7 +84,10 @@ fn of_model(task: &TaskSpec, profile: &AgentProfile, settings: &Settings) -> Vec
 /// OpenAI's clients put `/chat/completions` behind what they are given, Anthropic's `/v1/messages`.
 fn gateway(model: &str, settings: &Settings) -> String {
     let url = settings.gateway_url.trim_end_matches('/');
-    if model.starts_with("anthropic/") { url.to_owned() } else { format!("{url}/v1") }
+    match Protocol::of(model) {
+        Some((Protocol::Anthropic, _)) => url.to_owned(),
+        Some((Protocol::OpenAi, _)) | None => format!("{url}/v1"),
+    }
 }
 
 /// What profile and task add, the task's over the profile's; nothing of it takes the place of what is `taken`.

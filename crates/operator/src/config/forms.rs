@@ -2,6 +2,7 @@
 
 use http::Uri;
 use http::uri::Scheme;
+use punching_fist_core::profile::Protocol;
 
 /// What is wrong with a namespace or a label's value, by RFC 1123: at most 63 characters.
 pub fn label(name: &str) -> Option<String> {
@@ -65,9 +66,7 @@ fn is_web_address(url: &str, path: impl Fn(&str) -> bool) -> bool {
 
 /// What is wrong with a model that is reached through the gateway: it speaks two protocols.
 pub fn gateway_model(model: &str) -> Option<String> {
-    let served = ["openai/", "anthropic/"].iter().filter_map(|protocol| model.strip_prefix(protocol));
-    let fits = served.clone().any(|name| !name.is_empty());
-    (!fits).then(|| {
+    Protocol::of(model).is_none().then(|| {
         format!(
             "`{model}` must begin with openai/ or anthropic/, the protocols that the gateway passes on; for others set \
              gateway: false"
