@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, PodSpec, PodTemplateSpec, Service, ServiceAccount};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -89,6 +91,7 @@ fn every_document_is_its_type_and_nothing_else() {
             "ConfigMap" => drop(strict::<ConfigMap>(&document)),
             "Deployment" => drop(strict::<Deployment>(&document)),
             "Service" => drop(strict::<Service>(&document)),
+            "PodDisruptionBudget" => drop(strict::<PodDisruptionBudget>(&document)),
             // A Secret above all: credentials are nobody's but the user's.
             kind => panic!("{kind} has no place here"),
         }
@@ -241,6 +244,18 @@ fn the_configuration_points_at_what_is_mounted() {
     let token = config()["receivers"]["prometheus"]["http_config"]["bearer_token_file"].clone();
     let arguments = pod.containers[0].args.clone().unwrap();
     assert_eq!(paths, [arguments[2].as_str(), token.as_str().unwrap()]);
+}
+
+#[test]
+fn a_drain_leaves_a_replica_and_waits_for_none_that_serves_nobody() {
+    let deployment = named::<Deployment>("Deployment", "punching-fist").spec.unwrap();
+    let budget: PodDisruptionBudget = named("PodDisruptionBudget", "punching-fist");
+    let spec = budget.spec.unwrap();
+    assert_eq!(spec.selector.as_ref(), Some(&deployment.selector));
+    // With as many replicas as have to stay no node could ever be drained.
+    let Some(IntOrString::Int(stay)) = spec.min_available else { panic!("{:?}", spec.min_available) };
+    assert!(0 < stay && stay < deployment.replicas.unwrap());
+    assert_eq!(spec.unhealthy_pod_eviction_policy.as_deref(), Some("AlwaysAllow"));
 }
 
 #[test]
