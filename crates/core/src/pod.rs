@@ -8,17 +8,13 @@ mod volumes;
 
 use k8s_openapi::api::core::v1::{Container, LocalObjectReference, PodSpec};
 use punching_fist_api::{TaskSpec, names};
+use punching_fist_protocol::pod::{self, paths};
 
 use crate::job::GRACE_SECONDS;
 use crate::profile::{AgentProfile, PullPolicy, Settings};
 
-pub use environment::is_reserved_variable;
+pub use environment::{PRICE_VARIABLES, is_reserved_variable};
 pub use volumes::{is_reserved_path, is_reserved_volume};
-
-/// Where the agent works.
-const WORKSPACE: &str = "/workspace";
-/// Where the agent's tools keep their state.
-const HOME: &str = "/home/agent";
 
 /// The pod of one attempt.
 pub fn spec(task: &TaskSpec, profile: &AgentProfile, settings: &Settings) -> PodSpec {
@@ -58,7 +54,7 @@ fn place_runner(settings: &Settings) -> Container {
     Container {
         name: names::RUNNER_CONTAINER.to_owned(),
         image: Some(settings.runner_image.clone()),
-        command: Some(words(&["punching-fist-runner", "place", "/punching-fist/runner"])),
+        command: Some(words(&[pod::RUNNER, pod::PLACE, paths::RUNNER])),
         volume_mounts: Some(vec![volumes::runner_to_write()]),
         resources: Some(resources::of_placing()),
         security_context: Some(security::restricted()),
@@ -72,9 +68,9 @@ fn agent(task: &TaskSpec, profile: &AgentProfile, settings: &Settings) -> Contai
         name: names::AGENT_CONTAINER.to_owned(),
         image: Some(task.agent.image.as_ref().unwrap_or(&profile.image).clone()),
         image_pull_policy: profile.image_pull_policy.map(PullPolicy::as_str).map(str::to_owned),
-        command: Some(words(&["/punching-fist/runner", "run"])),
+        command: Some(words(&[paths::RUNNER, pod::RUN])),
         // The first OpenHands works in the directory of its own image.
-        working_dir: (!privileged).then(|| WORKSPACE.to_owned()),
+        working_dir: (!privileged).then(|| paths::WORKSPACE.to_owned()),
         env: Some(environment::of(task, profile, settings)),
         resources: Some(resources::of_agent(task, profile)),
         security_context: Some(if privileged { security::privileged() } else { security::restricted() }),

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use crate::money::Money;
 
 pub use protocol::Protocol;
+pub use punching_fist_protocol::pod::{Engine, Runtime};
 
 pub(crate) use defaults::{DISK, DISK_LIMIT, DISK_REQUEST, amounts};
 
@@ -135,44 +136,6 @@ pub struct AgentProfile {
     /// More annotations for the pod. What is written here replaces the defaults.
     #[serde(default = "defaults::pod_annotations")]
     pub pod_annotations: BTreeMap<String, String>,
-}
-
-/// Which program works in the container.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub enum Engine {
-    /// `punching-fist-agent`: our own program around the OpenHands SDK.
-    #[default]
-    Sdk,
-    /// `openhands --headless`: the OpenHands CLI.
-    Cli,
-    /// `python -m openhands.core.main`: OpenHands 0.39 to 1.6.
-    Main,
-    /// Any program that writes a result file.
-    Command,
-}
-
-impl Engine {
-    /// Its name, as in the configuration and for the runner.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Sdk => "sdk",
-            Self::Cli => "cli",
-            Self::Main => "main",
-            Self::Command => "command",
-        }
-    }
-}
-
-/// How the engine `main` runs tools.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub enum Runtime {
-    /// As processes of the pod (`RUNTIME=cli`): OpenHands 0.40 and later.
-    #[default]
-    Cli,
-    /// In a container of the node's Docker daemon: a privileged pod with Docker's socket. OpenHands 0.39 knows no other.
-    Docker,
 }
 
 /// When an image is pulled.

@@ -277,7 +277,7 @@ impl Inner {
         match redactors.get(profile) {
             Some((known, redactor)) if known == key => redactor.clone(),
             _ => {
-                let redactor = Arc::new(Redactor::from_env([("MODEL_KEY", key)]));
+                let redactor = Arc::new(Redactor::from_values([key]));
                 redactors.insert(profile.to_owned(), (key.to_owned(), redactor.clone()));
                 redactor
             }

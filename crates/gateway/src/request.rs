@@ -340,7 +340,7 @@ mod tests {
 
     #[test]
     fn it_goes_out_as_it_came_but_for_secrets_and_the_wish_for_usage() {
-        let redactor = Redactor::from_env([("KEY", "hunter2-hunter2")]);
+        let redactor = Redactor::from_values(["hunter2-hunter2"]);
         for (body, expected, hides) in [
             (r#"{ "model": "m", "temperature": 1.0 }"#, r#"{"model":"m","temperature":1.0}"#, false),
             (

@@ -1,9 +1,9 @@
 //! Taking secrets out of text before it leaves the pod.
 //!
-//! What is taken: the values of environment variables whose names say that they are secret, as they stand, as JSON
-//! writes them and in base64 (whatever stands before them, and wrapped into lines), and words in the shape of
-//! well-known tokens. An agent that wants to hide a value can (it may print it backwards); this is for accidents, and
-//! for what an attacker gets an obedient agent to print.
+//! What is taken: the values that a [`Redactor`] is given, as they stand, as JSON writes them and in base64 (whatever
+//! stands before them, and wrapped into lines), and words in the shape of well-known tokens. Which variables hold such
+//! values, [`is_secret`] tells by their names. An agent that wants to hide a value can (it may print it backwards); this
+//! is for accidents, and for what an attacker gets an obedient agent to print.
 
 mod base64;
 mod tokens;
@@ -27,7 +27,7 @@ const SECRET_WORDS: [&str; 5] = ["KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTI
 /// Names that have one of the words and hold no secret: prices, counts, paths.
 const HARMLESS_WORDS: [&str; 4] = ["COST_PER_TOKEN", "TOKENS", "_FILE", "_PATH"];
 
-/// Knows the secrets of a process and takes them out of texts.
+/// Knows secrets and takes them out of texts.
 #[derive(Clone)]
 pub struct Redactor {
     finders: Vec<Finder<'static>>,
@@ -35,14 +35,6 @@ pub struct Redactor {
 }
 
 impl Redactor {
-    /// A redactor for the secrets among these environment variables.
-    pub fn from_env<N: AsRef<str>, V: AsRef<str>>(variables: impl IntoIterator<Item = (N, V)>) -> Self {
-        let secret = |(name, value): &(N, V)| {
-            is_secret_name(name.as_ref()) && value.as_ref().trim().len() >= VALUE_MIN
-        };
-        Self::from_values(variables.into_iter().filter(secret).map(|(_, value)| value))
-    }
-
     /// A redactor for these secrets. Blanks around them are not theirs, and what is shorter than six bytes is none.
     pub fn from_values<V: AsRef<str>>(secrets: impl IntoIterator<Item = V>) -> Self {
         let mut values = Vec::new();
@@ -88,11 +80,12 @@ impl Redactor {
     }
 }
 
-/// Whether a variable of this name is taken for a secret.
-pub fn is_secret_name(name: &str) -> bool {
+/// Whether an environment variable is taken for a secret, by its name; a short value is none all the same.
+pub fn is_secret(name: &str, value: &str) -> bool {
     let name = name.to_ascii_uppercase();
     SECRET_WORDS.iter().any(|word| name.contains(word))
         && !HARMLESS_WORDS.iter().any(|word| name.contains(word))
+        && value.trim().len() >= VALUE_MIN
 }
 
 /// Overlapping and touching spans are one secret.
@@ -128,14 +121,16 @@ mod tests {
     const KEY: &str = "hunter2-hunter2-and-a-long-tail-so-that-base64-wraps-it-into-two-lines";
 
     fn redactor() -> Redactor {
-        Redactor::from_env([
+        let variables = [
             ("LLM_API_KEY", KEY),
             ("DB_PASSWORD", "short-pw"),
             ("SSH_KEY", "-----BEGIN-----\nMIIEowIBAAKCAQEA\n\"quoted\"\n"),
             ("API_TOKEN", "tiny"),
             ("LLM_INPUT_COST_PER_TOKEN", "0.0000025"),
             ("HOME", "/home/agent"),
-        ])
+        ];
+        let secrets = variables.into_iter().filter(|(name, value)| is_secret(name, value));
+        Redactor::from_values(secrets.map(|(_, value)| value))
     }
 
     #[test]

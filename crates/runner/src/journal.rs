@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn a_reader_that_takes_nothing_costs_lines_and_not_the_run() {
         let (mut reader, writer) = std::io::pipe().expect("a pipe");
-        let redactor = Redactor::from_env(Vec::<(String, String)>::new());
+        let redactor = Redactor::from_values([""; 0]);
         let mut journal = Journal::new(writer, redactor);
         journal.patience = Duration::from_millis(50);
         let start = Instant::now();

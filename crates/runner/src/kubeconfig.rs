@@ -3,9 +3,6 @@
 
 use serde_json::Value;
 
-/// Where the operator mounts it.
-pub const DIRECTORY: &str = "/punching-fist-cluster";
-
 /// What a user or a cluster may not have: keys without regard to case, `_` as `-`.
 const REFUSED: [&str; 6] =
     ["exec", "auth-provider", "tokenfile", "client-certificate", "client-key", "certificate-authority"];

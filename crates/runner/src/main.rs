@@ -27,20 +27,20 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: punching-fist-runner run | place DEST | --version";
+use punching_fist_protocol::pod::{PLACE, RUN, RUNNER};
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     let words: Vec<_> = arguments.iter().map(|argument| argument.to_str()).collect();
     match words.as_slice() {
-        [Some("run")] => run::run(),
-        [Some("place"), _] => place(&PathBuf::from(&arguments[1])),
+        [Some(RUN)] => run::run(),
+        [Some(PLACE), _] => place(&PathBuf::from(&arguments[1])),
         [Some("--version")] => {
-            println!("punching-fist-runner {}", env!("CARGO_PKG_VERSION"));
+            println!("{RUNNER} {}", env!("CARGO_PKG_VERSION"));
             ExitCode::SUCCESS
         }
         _ => {
-            eprintln!("{USAGE}");
+            eprintln!("usage: {RUNNER} {RUN} | {PLACE} DEST | --version");
             ExitCode::from(2)
         }
     }

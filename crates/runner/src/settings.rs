@@ -8,6 +8,12 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use punching_fist_protocol::is_decimal;
+use punching_fist_protocol::pod::variables::{
+    COMMAND, ENGINE, GRACE_SECONDS, KUBECONFIG, LLM_API_KEY, LLM_BASE_URL, LLM_INPUT_COST_PER_TOKEN,
+    LLM_MODEL, LLM_OUTPUT_COST_PER_TOKEN, MAX_COST_USD, MAX_ITERATIONS, MODE, PROMPT_FILE, RUNTIME,
+    SKILLS_DIR, TERMINATION_LOG, TIMEOUT_SECONDS, TOKEN_FILE,
+};
+use punching_fist_protocol::pod::{UnknownWord, paths};
 
 use crate::cost::Prices;
 use crate::engine::{self, Engine};
@@ -15,31 +21,6 @@ use crate::kubeconfig::{self, KubeconfigError};
 use crate::skills::{SkillError, Skills};
 use crate::task::Task;
 
-const ENGINE: &str = "PUNCHING_FIST_ENGINE";
-const RUNTIME: &str = "PUNCHING_FIST_RUNTIME";
-const COMMAND: &str = "PUNCHING_FIST_COMMAND";
-const PROMPT_FILE: &str = "PUNCHING_FIST_PROMPT_FILE";
-const MODE: &str = "PUNCHING_FIST_MODE";
-const TIMEOUT_SECONDS: &str = "PUNCHING_FIST_TIMEOUT_SECONDS";
-const MAX_ITERATIONS: &str = "PUNCHING_FIST_MAX_ITERATIONS";
-const MAX_COST: &str = "PUNCHING_FIST_MAX_COST_USD";
-const GRACE_SECONDS: &str = "PUNCHING_FIST_GRACE_SECONDS";
-const SKILLS_DIR: &str = "PUNCHING_FIST_SKILLS_DIR";
-const TOKEN_FILE: &str = "PUNCHING_FIST_TOKEN_FILE";
-const TERMINATION_LOG: &str = "PUNCHING_FIST_TERMINATION_LOG";
-/// Where `kubectl` finds the cluster.
-pub const KUBECONFIG: &str = "KUBECONFIG";
-const MODEL: &str = "LLM_MODEL";
-const API_KEY: &str = "LLM_API_KEY";
-const BASE_URL: &str = "LLM_BASE_URL";
-const INPUT_PRICE: &str = "LLM_INPUT_COST_PER_TOKEN";
-const OUTPUT_PRICE: &str = "LLM_OUTPUT_COST_PER_TOKEN";
-
-/// What is wrong where the engine `command` has nothing to start.
-pub const NO_COMMAND: &str = "the environment variable PUNCHING_FIST_COMMAND has to be a JSON list of strings that begins with a program";
-
-/// Where Kubernetes looks for a container's termination message.
-const DEFAULT_TERMINATION_LOG: &str = "/dev/termination-log";
 /// A pod's grace period where it sets none.
 const DEFAULT_GRACE_SECONDS: u64 = 30;
 /// No run is meant to take longer: seconds in thirty days.
@@ -82,20 +63,25 @@ pub enum SettingError {
         value: String,
     },
     /// It is none of the words that make sense.
-    #[error("the environment variable {name} has to be {known}, not {value:?}")]
+    #[error("the environment variable {name} has to be {known}, not {value:?}", known = known.join(" or "))]
     Word {
         /// The variable.
         name: &'static str,
         /// What it holds.
         value: String,
         /// The words that make sense.
-        known: &'static str,
+        known: &'static [&'static str],
     },
     /// It names no engine.
-    #[error("the environment variable {ENGINE} names no engine: {0:?}; there is {known}", known = engine::names().join(", "))]
-    Engine(String),
+    #[error("the environment variable {ENGINE} names no engine: {value:?}; there is {known}", known = known.join(", "))]
+    Engine {
+        /// What it holds.
+        value: String,
+        /// The engines.
+        known: &'static [&'static str],
+    },
     /// The engine `command` has nothing to start.
-    #[error("{NO_COMMAND}, not {0:?}")]
+    #[error("{problem}, not {0:?}", problem = no_command())]
     Command(String),
     /// A file can't be read, or is empty.
     #[error("the environment variable {name} names {path}, which {problem}")]
@@ -142,21 +128,29 @@ impl Environment {
 
     /// Where the termination message goes. Known before anything else: a refused setting is told there.
     pub fn termination_log(&self) -> PathBuf {
-        self.get(TERMINATION_LOG).unwrap_or(DEFAULT_TERMINATION_LOG).into()
+        self.get(TERMINATION_LOG).unwrap_or(paths::TERMINATION_LOG).into()
     }
 
     /// The settings, or the first one that is wrong.
     pub fn settings(&self) -> Result<Settings, SettingError> {
-        let engine = self.required(ENGINE)?;
-        let engine = engine::by_name(engine).ok_or_else(|| SettingError::Engine(engine.to_owned()))?;
+        let engine = self.engine()?;
         let grace = self.get(GRACE_SECONDS).map(|value| number(GRACE_SECONDS, value, MOST_SECONDS));
         let grace = grace.transpose()?.unwrap_or(DEFAULT_GRACE_SECONDS);
         Ok(Settings {
             engine,
             task: self.task(engine)?,
             grace: Duration::from_secs(grace),
-            prices: Prices { input: self.price(INPUT_PRICE), output: self.price(OUTPUT_PRICE) },
+            prices: Prices {
+                input: self.price(LLM_INPUT_COST_PER_TOKEN),
+                output: self.price(LLM_OUTPUT_COST_PER_TOKEN),
+            },
         })
+    }
+
+    fn engine(&self) -> Result<&'static dyn Engine, SettingError> {
+        let word = self.required(ENGINE)?;
+        let wrong = |UnknownWord(known)| SettingError::Engine { value: word.to_owned(), known };
+        word.parse().map(engine::of).map_err(wrong)
     }
 
     fn task(&self, engine: &dyn Engine) -> Result<Task, SettingError> {
@@ -164,14 +158,14 @@ impl Environment {
         let timeout = number(TIMEOUT_SECONDS, self.required(TIMEOUT_SECONDS)?, MOST_SECONDS)?;
         Ok(Task {
             prompt,
-            mode: self.word(MODE, "Investigate or Remediate")?,
-            model: of_model(engine, MODEL, self.get(MODEL).unwrap_or_default().to_owned())?,
-            api_key: of_model(engine, API_KEY, self.api_key()?)?,
-            base_url: self.get(BASE_URL).map(str::to_owned),
+            mode: self.word(MODE)?,
+            model: of_model(engine, LLM_MODEL, self.get(LLM_MODEL).unwrap_or_default().to_owned())?,
+            api_key: of_model(engine, LLM_API_KEY, self.api_key()?)?,
+            base_url: self.get(LLM_BASE_URL).map(str::to_owned),
             max_iterations: number(MAX_ITERATIONS, self.required(MAX_ITERATIONS)?, u64::from(u32::MAX))?,
-            max_cost: self.decimal(MAX_COST)?,
+            max_cost: self.decimal(MAX_COST_USD)?,
             timeout: Duration::from_secs(timeout),
-            runtime: self.word(RUNTIME, "cli or docker")?,
+            runtime: self.word(RUNTIME)?,
             command: self.command()?,
             skills: self
                 .get(SKILLS_DIR)
@@ -187,7 +181,7 @@ impl Environment {
     /// The token for the model's gateway, or the model's key.
     fn api_key(&self) -> Result<String, SettingError> {
         let Some(path) = self.get(TOKEN_FILE) else {
-            return Ok(self.get(API_KEY).unwrap_or_default().to_owned());
+            return Ok(self.get(LLM_API_KEY).unwrap_or_default().to_owned());
         };
         let token = file(TOKEN_FILE, path)?;
         Ok(token.trim().to_owned())
@@ -200,16 +194,20 @@ impl Environment {
 
     /// The file of another cluster that the operator mounts; whatever else the image names is its own.
     fn kubeconfig(&self) -> Result<Option<String>, SettingError> {
-        let path = self.get(KUBECONFIG).map(Path::new).filter(|path| path.starts_with(kubeconfig::DIRECTORY));
+        let path = self.get(KUBECONFIG).map(Path::new).filter(|path| path.starts_with(paths::CLUSTER));
         let Some(path) = path else { return Ok(None) };
         let text = file(KUBECONFIG, path)?;
         kubeconfig::check(&text)?;
         Ok(Some(text))
     }
 
-    fn word<T: FromStr + Default>(&self, name: &'static str, known: &'static str) -> Result<T, SettingError> {
+    fn word<T: FromStr<Err = UnknownWord> + Default>(&self, name: &'static str) -> Result<T, SettingError> {
         let Some(value) = self.get(name) else { return Ok(T::default()) };
-        value.parse().map_err(|_| SettingError::Word { name, value: value.to_owned(), known })
+        value.parse().map_err(|UnknownWord(known)| SettingError::Word {
+            name,
+            value: value.to_owned(),
+            known,
+        })
     }
 
     fn decimal(&self, name: &'static str) -> Result<Option<String>, SettingError> {
@@ -245,6 +243,11 @@ fn file(name: &'static str, path: impl Into<PathBuf>) -> Result<String, SettingE
     Err(SettingError::File { name, path, problem })
 }
 
+/// What is wrong where the engine `command` has nothing to start.
+pub fn no_command() -> String {
+    format!("the environment variable {COMMAND} has to be a JSON list of strings that begins with a program")
+}
+
 /// Where the engine's own files are kept while it works.
 pub fn state_directory() -> PathBuf {
     std::env::temp_dir().join(format!("punching-fist-{}", std::process::id()))
@@ -258,7 +261,8 @@ fn number(name: &'static str, value: &str, most: u64) -> Result<u64, SettingErro
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::task::{Mode, Runtime};
+    use crate::engine::ExitCodes;
+    use punching_fist_protocol::pod::{Mode, Runtime};
 
     fn environment(changes: &[(&str, &str)]) -> Environment {
         let good = [
@@ -266,8 +270,8 @@ mod tests {
             (PROMPT_FILE, "/proc/self/status"),
             (TIMEOUT_SECONDS, "60"),
             (MAX_ITERATIONS, "10"),
-            ("LLM_MODEL", "openai/x"),
-            ("LLM_API_KEY", "key"),
+            (LLM_MODEL, "openai/x"),
+            (LLM_API_KEY, "key"),
         ];
         let both = good.iter().chain(changes);
         Environment(both.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
@@ -277,7 +281,7 @@ mod tests {
     fn good_settings_are_read() {
         let settings =
             environment(&[(GRACE_SECONDS, " 5 ")]).settings().unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!(settings.engine.name(), "sdk");
+        assert_eq!(settings.engine.exit_codes(), ExitCodes::Ours);
         assert_eq!(
             (settings.task.timeout.as_secs(), settings.grace.as_secs(), settings.task.max_iterations),
             (60, 5, 10)
@@ -285,19 +289,19 @@ mod tests {
         let told = environment(&[
             (MODE, "Remediate"),
             (RUNTIME, "docker"),
-            (MAX_COST, "2.50"),
+            (MAX_COST_USD, "2.50"),
             (COMMAND, r#"["ls","-l"]"#),
-            (BASE_URL, "http://gateway/v1"),
+            (LLM_BASE_URL, "http://gateway/v1"),
             (KUBECONFIG, "/root/.kube/config"),
-            (INPUT_PRICE, "0.0000025"),
-            (OUTPUT_PRICE, "many"),
+            (LLM_INPUT_COST_PER_TOKEN, "0.0000025"),
+            (LLM_OUTPUT_COST_PER_TOKEN, "many"),
         ]);
         let Settings { task, prices, .. } = told.settings().unwrap_or_else(|error| panic!("{error}"));
         assert_eq!((task.mode, task.runtime), (Mode::Remediate, Runtime::Docker));
         assert_eq!((task.max_cost.as_deref(), task.command.len()), (Some("2.50"), 2));
         assert_eq!((task.base_url.as_deref(), task.api_key.as_str()), (Some("http://gateway/v1"), "key"));
         assert!(prices.input > 0.0 && prices.output <= 0.0);
-        assert_eq!(environment(&[]).termination_log(), PathBuf::from(DEFAULT_TERMINATION_LOG));
+        assert_eq!(environment(&[]).termination_log(), PathBuf::from(paths::TERMINATION_LOG));
     }
 
     #[test]
@@ -315,8 +319,8 @@ mod tests {
             (TIMEOUT_SECONDS, "1e3"),
             (TIMEOUT_SECONDS, "99999999999999999999"),
             (MAX_ITERATIONS, "many"),
-            (MAX_COST, "-1"),
-            (MAX_COST, "2,50"),
+            (MAX_COST_USD, "-1"),
+            (MAX_COST_USD, "2,50"),
             (MODE, "remediate"),
             (RUNTIME, "podman"),
             (COMMAND, "ls -l"),
@@ -326,8 +330,8 @@ mod tests {
             (SKILLS_DIR, "/nowhere"),
             (KUBECONFIG, "/punching-fist-cluster/kubeconfig"),
             (GRACE_SECONDS, "0"),
-            ("LLM_MODEL", " "),
-            ("LLM_API_KEY", ""),
+            (LLM_MODEL, " "),
+            (LLM_API_KEY, ""),
         ];
         for (name, value) in table {
             let error = environment(&[(name, value)]).settings().err().expect(name).to_string();

@@ -9,13 +9,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use punching_fist_protocol::Reason;
+use punching_fist_protocol::pod::variables::{KUBECONFIG, LLM_API_KEY};
 
 use crate::engine::Launch;
 use crate::judge::Fault;
-use crate::settings::KUBECONFIG;
 use crate::task::Task;
-
-const API_KEY: &str = "LLM_API_KEY";
 
 /// Starts what an adapter has asked for, with pipes and not with what the runner itself writes to.
 pub fn start(launch: &Launch, task: &Task) -> Result<Child, Fault> {
@@ -24,7 +22,7 @@ pub fn start(launch: &Launch, task: &Task) -> Result<Child, Fault> {
     let mut command = Command::new(&launch.program);
     command.args(&launch.arguments).process_group(0);
     if !task.api_key.is_empty() {
-        command.env(API_KEY, &task.api_key);
+        command.env(LLM_API_KEY, &task.api_key);
     }
     command.envs(kubeconfig.map(|path| (KUBECONFIG, path)));
     for name in &launch.remove {

@@ -1,8 +1,9 @@
 //! What an engine is told of its task.
 
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
+
+use punching_fist_protocol::pod::{Mode, Runtime};
 
 use crate::skills::Skills;
 
@@ -37,52 +38,4 @@ pub struct Task {
     pub state_directory: PathBuf,
     /// Where the agent works: the engine's current directory.
     pub workspace: PathBuf,
-}
-
-/// What an agent is there for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mode {
-    /// To look.
-    #[default]
-    Investigate,
-    /// To mend.
-    Remediate,
-}
-
-/// Where the engine `main` runs its commands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Runtime {
-    /// In its own container.
-    #[default]
-    Cli,
-    /// In a container beside it, by the node's Docker socket.
-    Docker,
-}
-
-/// The word is none of those that are known.
-#[derive(Debug)]
-pub struct UnknownWord;
-
-impl FromStr for Mode {
-    type Err = UnknownWord;
-
-    fn from_str(word: &str) -> Result<Self, UnknownWord> {
-        match word {
-            "Investigate" => Ok(Self::Investigate),
-            "Remediate" => Ok(Self::Remediate),
-            _ => Err(UnknownWord),
-        }
-    }
-}
-
-impl FromStr for Runtime {
-    type Err = UnknownWord;
-
-    fn from_str(word: &str) -> Result<Self, UnknownWord> {
-        match word {
-            "cli" => Ok(Self::Cli),
-            "docker" => Ok(Self::Docker),
-            _ => Err(UnknownWord),
-        }
-    }
 }

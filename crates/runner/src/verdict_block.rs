@@ -3,10 +3,9 @@
 
 use std::fmt::Write as _;
 
+use punching_fist_protocol::pod::Mode;
 use punching_fist_protocol::{Confidence, Finish, Verdict};
 use serde_json::Value;
-
-use crate::task::Mode;
 
 const FENCE: &str = "```json";
 /// A block is looked for in so many bytes at a message's end: the longest report, escaped, fits in.

@@ -3,17 +3,20 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{ConfigMapKeySelector, EnvVar, EnvVarSource, SecretKeySelector};
-use punching_fist_api::{KeySelector, Mode, TaskSpec};
+use punching_fist_api::{self as api, KeySelector, TaskSpec};
+use punching_fist_protocol::pod::{Mode, paths, variables};
 
-use super::{HOME, volumes};
+use super::volumes;
 use crate::job::GRACE_SECONDS;
 use crate::money::Money;
-use crate::profile::{AgentProfile, Engine, Protocol, Runtime, Settings};
+use crate::profile::{AgentProfile, Engine, Protocol, Settings};
 
-/// Names that only the operator sets, besides those that begin with [`OURS`].
-const RESERVED: [&str; 4] = ["HOME", "LLM_API_KEY", "LLM_BASE_URL", "LLM_MODEL"];
-/// How the names of the runner's own variables begin.
-const OURS: &str = "PUNCHING_FIST_";
+/// Names that only the operator sets, besides those that begin with [`variables::PREFIX`].
+const RESERVED: [&str; 4] =
+    [variables::HOME, variables::LLM_API_KEY, variables::LLM_BASE_URL, variables::LLM_MODEL];
+/// What agents are told of a model's prices, so that their own sums are right.
+pub const PRICE_VARIABLES: [&str; 2] =
+    [variables::LLM_INPUT_COST_PER_TOKEN, variables::LLM_OUTPUT_COST_PER_TOKEN];
 
 /// What the first OpenHands needs, unless the profile says otherwise.
 const DOCKER_DEFAULTS: [(&str, &str); 2] = [
@@ -23,7 +26,7 @@ const DOCKER_DEFAULTS: [(&str, &str); 2] = [
 
 /// Whether that variable is the operator's: profiles and tasks can't set it.
 pub fn is_reserved_variable(name: &str) -> bool {
-    name.starts_with(OURS) || RESERVED.contains(&name)
+    name.starts_with(variables::PREFIX) || RESERVED.contains(&name)
 }
 
 /// The environment. Ours comes first, so that others can refer to it (`$(HOME)`), and nobody replaces it.
@@ -34,7 +37,7 @@ pub(super) fn of(task: &TaskSpec, profile: &AgentProfile, settings: &Settings) -
     let secrets: Vec<&str> = environment.iter().chain(&given).filter_map(secret_name).collect();
     if !secrets.is_empty() {
         let secrets = secrets.join(",");
-        environment.push(value("PUNCHING_FIST_SECRETS", &secrets));
+        environment.push(value(variables::SECRETS, &secrets));
     }
     environment.extend(given);
     environment
@@ -43,22 +46,22 @@ pub(super) fn of(task: &TaskSpec, profile: &AgentProfile, settings: &Settings) -
 /// What the runner is told.
 fn of_runner(task: &TaskSpec, profile: &AgentProfile) -> Vec<EnvVar> {
     let iterations = task.agent.max_iterations.unwrap_or(profile.max_iterations);
-    let home = (!profile.is_privileged()).then_some(("HOME", HOME.to_owned()));
-    let runtime = (profile.engine == Engine::Main).then(|| ("PUNCHING_FIST_RUNTIME", runtime(profile)));
-    let command = (profile.engine == Engine::Command).then(|| ("PUNCHING_FIST_COMMAND", command(profile)));
-    let skills =
-        (!task.agent.skills.is_empty()).then(|| ("PUNCHING_FIST_SKILLS_DIR", volumes::SKILLS.to_owned()));
-    let token = profile.gateway.then(|| ("PUNCHING_FIST_TOKEN_FILE", volumes::token_file()));
+    let home = (!profile.is_privileged()).then_some((variables::HOME, paths::HOME.to_owned()));
+    let runtime =
+        (profile.engine == Engine::Main).then(|| (variables::RUNTIME, profile.runtime.as_str().to_owned()));
+    let command = (profile.engine == Engine::Command).then(|| (variables::COMMAND, command(profile)));
+    let skills = (!task.agent.skills.is_empty()).then(|| (variables::SKILLS_DIR, paths::SKILLS.to_owned()));
+    let token = profile.gateway.then(|| (variables::TOKEN_FILE, volumes::token_file()));
     let always = [
-        ("PUNCHING_FIST_PROMPT_FILE", volumes::prompt_file()),
-        ("PUNCHING_FIST_MODE", mode(task).to_owned()),
-        ("PUNCHING_FIST_TIMEOUT_SECONDS", profile.timeout_of(task).to_string()),
-        ("PUNCHING_FIST_MAX_ITERATIONS", iterations.to_string()),
-        ("PUNCHING_FIST_MAX_COST_USD", profile.budget_of(task).to_string()),
-        ("PUNCHING_FIST_GRACE_SECONDS", GRACE_SECONDS.to_string()),
+        (variables::PROMPT_FILE, volumes::prompt_file()),
+        (variables::MODE, mode(task).as_str().to_owned()),
+        (variables::TIMEOUT_SECONDS, profile.timeout_of(task).to_string()),
+        (variables::MAX_ITERATIONS, iterations.to_string()),
+        (variables::MAX_COST_USD, profile.budget_of(task).to_string()),
+        (variables::GRACE_SECONDS, GRACE_SECONDS.to_string()),
     ];
-    let kubeconfig = task.cluster.as_ref().map(|_| ("KUBECONFIG", volumes::kubeconfig_file()));
-    let engine = Some(("PUNCHING_FIST_ENGINE", profile.engine.as_str().to_owned()));
+    let kubeconfig = task.cluster.as_ref().map(|_| (variables::KUBECONFIG, volumes::kubeconfig_file()));
+    let engine = Some((variables::ENGINE, profile.engine.as_str().to_owned()));
     let all = [home, engine, runtime, command].into_iter().flatten().chain(always);
     let all = all.chain([skills, token, kubeconfig].into_iter().flatten());
     all.map(|(name, text)| value(name, &text)).collect()
@@ -68,14 +71,13 @@ fn of_runner(task: &TaskSpec, profile: &AgentProfile) -> Vec<EnvVar> {
 fn of_model(task: &TaskSpec, profile: &AgentProfile, settings: &Settings) -> Vec<EnvVar> {
     let model = profile.model_of(task);
     let key = EnvVarSource { secret_key_ref: Some(secret_key(&profile.api_key)), ..EnvVarSource::default() };
-    let key = EnvVar { name: "LLM_API_KEY".to_owned(), value_from: Some(key), value: None };
+    let key = EnvVar { name: variables::LLM_API_KEY.to_owned(), value_from: Some(key), value: None };
     let base = if profile.gateway { Some(gateway(model, settings)) } else { profile.base_url.clone() };
-    let mut environment = vec![value("LLM_MODEL", model)];
+    let mut environment = vec![value(variables::LLM_MODEL, model)];
     environment.extend((!profile.gateway).then_some(key));
-    environment.extend(base.map(|base| value("LLM_BASE_URL", &base)));
-    for (name, price) in profile.prices_of(model).into_iter().flat_map(|prices| {
-        [("LLM_INPUT_COST_PER_TOKEN", &prices.input), ("LLM_OUTPUT_COST_PER_TOKEN", &prices.output)]
-    }) {
+    environment.extend(base.map(|base| value(variables::LLM_BASE_URL, &base)));
+    let prices = profile.prices_of(model).map(|prices| [&prices.input, &prices.output]);
+    for (name, price) in PRICE_VARIABLES.into_iter().zip(prices.into_iter().flatten()) {
         environment.extend(Money::parse(price).map(|price| value(name, &price.for_tokens(1).to_string())));
     }
     environment
@@ -104,26 +106,18 @@ fn given(task: &TaskSpec, profile: &AgentProfile, taken: &[EnvVar]) -> Vec<EnvVa
     given.into_values().filter(is_free).collect()
 }
 
-fn mode(task: &TaskSpec) -> &'static str {
+fn mode(task: &TaskSpec) -> Mode {
     match task.mode {
-        Mode::Investigate => "Investigate",
-        Mode::Remediate => "Remediate",
+        api::Mode::Investigate => Mode::Investigate,
+        api::Mode::Remediate => Mode::Remediate,
     }
-}
-
-fn runtime(profile: &AgentProfile) -> String {
-    match profile.runtime {
-        Runtime::Cli => "cli",
-        Runtime::Docker => "docker",
-    }
-    .to_owned()
 }
 
 fn command(profile: &AgentProfile) -> String {
     serde_json::Value::from(profile.command.clone()).to_string()
 }
 
-fn user_variable(variable: &punching_fist_api::EnvVar) -> EnvVar {
+fn user_variable(variable: &api::EnvVar) -> EnvVar {
     let source = variable.value_from.as_ref().map(|source| EnvVarSource {
         secret_key_ref: source.secret_key_ref.as_ref().map(secret_key),
         config_map_key_ref: source.config_map_key_ref.as_ref().map(|key| ConfigMapKeySelector {

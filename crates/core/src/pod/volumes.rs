@@ -9,25 +9,17 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use punching_fist_api::{Skill, TaskSpec, names};
+use punching_fist_protocol::pod::paths;
 
-use super::{HOME, WORKSPACE};
 use crate::job::GRACE_SECONDS;
 use crate::profile::{AgentProfile, Settings};
 
-/// Where the init container puts the runner.
-const RUNNER: &str = "/punching-fist";
-/// Where the prompt stands as a file.
-const TASK: &str = "/punching-fist-task";
-/// Where the token for the gateway stands.
-const TOKEN: &str = "/punching-fist-token";
-/// Where the skills stand, a directory each.
-pub(super) const SKILLS: &str = "/punching-fist-skills";
-/// Where the kubeconfig of another cluster stands.
-const CLUSTER: &str = "/punching-fist-cluster";
-/// Where the node's Docker daemon listens.
-const DOCKER_SOCKET: &str = "/var/run/docker.sock";
-/// Where OpenHands kept its state up to 0.44.
-const OPENHANDS_STATE: &str = "/.openhands-state";
+/// The file with the prompt.
+const PROMPT: &str = "prompt";
+/// The file with the token for the gateway.
+const TOKEN: &str = "token";
+/// The file with another cluster's kubeconfig, and the key of the Secret that it comes from.
+const KUBECONFIG: &str = "kubeconfig";
 
 /// How the names of volumes with skills begin.
 const SKILL_VOLUME: &str = "skill-";
@@ -64,19 +56,30 @@ pub fn is_reserved_path(path: &str) -> bool {
         Component::Normal(name) => Some(name.to_string_lossy().into_owned()),
         _ => None,
     });
-    let ours = [WORKSPACE, HOME, "/tmp", OPENHANDS_STATE, DOCKER_SOCKET, "/dev/termination-log"];
-    let tokens = "/var/run/secrets/kubernetes.io";
-    first.is_none_or(|first| first.starts_with("punching-fist"))
+    let ours = [
+        paths::WORKSPACE,
+        paths::HOME,
+        paths::TMP,
+        paths::OPENHANDS_STATE,
+        paths::DOCKER_SOCKET,
+        paths::TERMINATION_LOG,
+    ];
+    first.is_none_or(|first| first.starts_with(paths::PREFIX))
         || path.components().any(|part| part == Component::ParentDir)
         || ours.into_iter().any(|taken| path == Path::new(taken))
-        || path.starts_with(tokens)
+        || path.starts_with(paths::KUBERNETES)
 }
 
 /// Everything of ours that this run needs.
 pub(super) fn places(task: &TaskSpec, profile: &AgentProfile, settings: &Settings) -> Vec<Place> {
-    let mut places = vec![read_only("runner", RUNNER, empty("64Mi")), read_only("task", TASK, prompt())];
-    places.extend(profile.gateway.then(|| read_only("token", TOKEN, token(task, profile, settings))));
-    places.extend(task.cluster.as_deref().map(|secret| read_only("cluster", CLUSTER, kubeconfig(secret))));
+    let mut places = vec![
+        read_only("runner", paths::RUNNER_DIRECTORY, empty("64Mi")),
+        read_only("task", paths::TASK, prompt()),
+    ];
+    places.extend(profile.gateway.then(|| read_only("token", paths::TOKEN, token(task, profile, settings))));
+    places.extend(
+        task.cluster.as_deref().map(|secret| read_only("cluster", paths::CLUSTER, kubeconfig(secret))),
+    );
     places.extend(task.agent.skills.iter().enumerate().map(|(number, skill)| files(number, skill)));
     places.extend(if profile.is_privileged() { docker() } else { scratch() });
     places
@@ -84,40 +87,40 @@ pub(super) fn places(task: &TaskSpec, profile: &AgentProfile, settings: &Setting
 
 /// The runner's volume for the container that fills it.
 pub(super) fn runner_to_write() -> VolumeMount {
-    mount("runner", RUNNER)
+    mount("runner", paths::RUNNER_DIRECTORY)
 }
 
 /// Where the prompt stands.
 pub(super) fn prompt_file() -> String {
-    format!("{TASK}/prompt")
+    format!("{}/{PROMPT}", paths::TASK)
 }
 
 /// Where the token for the gateway stands.
 pub(super) fn token_file() -> String {
-    format!("{TOKEN}/token")
+    format!("{}/{TOKEN}", paths::TOKEN)
 }
 
 /// Where the kubeconfig of another cluster stands.
 pub(super) fn kubeconfig_file() -> String {
-    format!("{CLUSTER}/kubeconfig")
+    format!("{}/{KUBECONFIG}", paths::CLUSTER)
 }
 
 /// The root filesystem is read-only, so this is all that an agent can write to.
 fn scratch() -> Vec<Place> {
     vec![
-        writable("workspace", WORKSPACE, empty("8Gi")),
-        writable("home", HOME, empty("4Gi")),
-        writable("tmp", "/tmp", empty("4Gi")),
+        writable("workspace", paths::WORKSPACE, empty("8Gi")),
+        writable("home", paths::HOME, empty("4Gi")),
+        writable("tmp", paths::TMP, empty("4Gi")),
     ]
 }
 
 /// What the first OpenHands had.
 fn docker() -> Vec<Place> {
-    let socket = HostPathVolumeSource { path: DOCKER_SOCKET.to_owned(), type_: None };
+    let socket = HostPathVolumeSource { path: paths::DOCKER_SOCKET.to_owned(), type_: None };
     let socket = Volume { host_path: Some(socket), ..Volume::default() };
     vec![
-        writable("docker-sock", DOCKER_SOCKET, socket),
-        writable("openhands-state", OPENHANDS_STATE, empty("4Gi")),
+        writable("docker-sock", paths::DOCKER_SOCKET, socket),
+        writable("openhands-state", paths::OPENHANDS_STATE, empty("4Gi")),
     ]
 }
 
@@ -128,7 +131,7 @@ fn empty(limit: &str) -> Volume {
 
 fn prompt() -> Volume {
     let prompt = DownwardAPIVolumeFile {
-        path: "prompt".to_owned(),
+        path: PROMPT.to_owned(),
         field_ref: Some(ObjectFieldSelector {
             api_version: None,
             field_path: format!("metadata.annotations['{}']", names::ANNOTATION_PROMPT),
@@ -145,7 +148,7 @@ fn token(task: &TaskSpec, profile: &AgentProfile, settings: &Settings) -> Volume
     let token = ServiceAccountTokenProjection {
         audience: Some(names::AUDIENCE_GATEWAY.to_owned()),
         expiration_seconds: Some((attempt + TOKEN_SLACK_SECONDS).max(SHORTEST_TOKEN_SECONDS)),
-        path: "token".to_owned(),
+        path: TOKEN.to_owned(),
     };
     let source = VolumeProjection { service_account_token: Some(token), ..VolumeProjection::default() };
     let sources = ProjectedVolumeSource { sources: Some(vec![source]), default_mode: None };
@@ -153,7 +156,7 @@ fn token(task: &TaskSpec, profile: &AgentProfile, settings: &Settings) -> Volume
 }
 
 fn kubeconfig(secret: &str) -> Volume {
-    let key = KeyToPath { key: "kubeconfig".to_owned(), path: "kubeconfig".to_owned(), mode: None };
+    let key = KeyToPath { key: KUBECONFIG.to_owned(), path: KUBECONFIG.to_owned(), mode: None };
     let secret = SecretVolumeSource {
         secret_name: Some(secret.to_owned()),
         items: Some(vec![key]),
@@ -171,7 +174,7 @@ fn files(number: usize, skill: &Skill) -> Place {
         ..ConfigMapVolumeSource::default()
     };
     let volume = Volume { config_map: Some(source), ..Volume::default() };
-    read_only(&format!("{SKILL_VOLUME}{number}"), &format!("{SKILLS}/{}", skill.config_map), volume)
+    read_only(&format!("{SKILL_VOLUME}{number}"), &format!("{}/{}", paths::SKILLS, skill.config_map), volume)
 }
 
 fn writable(name: &str, path: &str, volume: Volume) -> Place {

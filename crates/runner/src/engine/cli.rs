@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use nix::sys::signal::Signal;
+use punching_fist_protocol::pod::variables::{LLM_INPUT_COST_PER_TOKEN, LLM_OUTPUT_COST_PER_TOKEN};
 use punching_fist_protocol::{Event, State, Usage};
 use serde_json::{Value, json};
 
@@ -42,10 +43,6 @@ const QUIET: [(&str, &str); 6] = [
 pub struct Cli;
 
 impl Engine for Cli {
-    fn name(&self) -> &'static str {
-        "cli"
-    }
-
     fn launch(&self, task: &Task) -> Result<Launch, Fault> {
         let flags = ["--headless", "--json", "--override-with-envs", "-f"].map(OsString::from);
         let prompt = openhands::prompt_file(&task.state_directory).into();
@@ -137,8 +134,8 @@ fn agent_settings(task: &Task) -> Value {
             "timeout": openhands::set("LLM_TIMEOUT").unwrap_or(TIMEOUT),
             "log_completions": true,
             "log_completions_folder": completions(task),
-            "input_cost_per_token": openhands::set::<f64>("LLM_INPUT_COST_PER_TOKEN"),
-            "output_cost_per_token": openhands::set::<f64>("LLM_OUTPUT_COST_PER_TOKEN"),
+            "input_cost_per_token": openhands::set::<f64>(LLM_INPUT_COST_PER_TOKEN),
+            "output_cost_per_token": openhands::set::<f64>(LLM_OUTPUT_COST_PER_TOKEN),
         })
     };
     let condenser = json!({

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use nix::sys::signal::Signal;
+use punching_fist_protocol::pod::variables::RESULT;
 use punching_fist_protocol::{Event, Finish, State};
 
 use super::{Engine, ExitCodes, Launch, Reader, Reading, protocol_lines, untrusted};
@@ -13,19 +14,14 @@ use crate::task::Task;
 
 /// A conclusion that takes more bytes is none: what is kept of it is a hundredth.
 const RESULT_MAX: u64 = 10_000_000;
-const RESULT: &str = "PUNCHING_FIST_RESULT";
 
 /// The program that the profile names.
 pub struct Command;
 
 impl Engine for Command {
-    fn name(&self) -> &'static str {
-        "command"
-    }
-
     fn launch(&self, task: &Task) -> Result<Launch, Fault> {
         let (program, arguments) =
-            task.command.split_first().ok_or_else(|| Fault::refused(settings::NO_COMMAND))?;
+            task.command.split_first().ok_or_else(|| Fault::refused(settings::no_command()))?;
         Ok(Launch {
             program: program.into(),
             arguments: arguments.iter().map(Into::into).collect(),

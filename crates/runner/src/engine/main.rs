@@ -9,26 +9,20 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use nix::sys::signal::Signal;
+use punching_fist_protocol::pod::{Runtime, paths};
 
 use super::openhands::{self, RETRIES, RETRY_MAX_WAIT, RETRY_MIN_WAIT, RETRY_MULTIPLIER, TIMEOUT};
 use super::{Engine, ExitCodes, Launch, Reader, Reading};
 use crate::judge::{Fault, ProcessEnd};
-use crate::task::{Runtime, Task};
+use crate::task::Task;
 use crate::verdict_block;
 use events::Events;
 use sessions::Sessions;
-
-/// Where 0.39 keeps its state, and the pod of that generation has a volume.
-const STATE_OF_DOCKER: &str = "/.openhands-state";
 
 /// `openhands.core.main`.
 pub struct Main;
 
 impl Engine for Main {
-    fn name(&self) -> &'static str {
-        "main"
-    }
-
     fn launch(&self, task: &Task) -> Result<Launch, Fault> {
         let servers = config::mcp(&task.skills.mcp_servers)?;
         Ok(Launch {
@@ -58,7 +52,8 @@ impl Engine for Main {
 fn state(task: &Task) -> PathBuf {
     match task.runtime {
         Runtime::Cli => task.state_directory.join("state"),
-        Runtime::Docker => STATE_OF_DOCKER.into(),
+        // Where 0.39 keeps it, and the pod of that generation has a volume.
+        Runtime::Docker => paths::OPENHANDS_STATE.into(),
     }
 }
 

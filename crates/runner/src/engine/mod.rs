@@ -12,15 +12,13 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use nix::sys::signal::Signal;
-use punching_fist_protocol::Event;
+use punching_fist_protocol::{Event, pod};
 
 use crate::judge::{Fault, ProcessEnd};
 use crate::task::Task;
 
 /// A program that runs an agent, and how to read it.
 pub trait Engine: Sync {
-    /// Its name in the configuration.
-    fn name(&self) -> &'static str;
     /// What to start for this task.
     fn launch(&self, task: &Task) -> Result<Launch, Fault>;
     /// Who reads what this start says; one for each run, so that it may remember what it has read.
@@ -97,14 +95,12 @@ pub enum ExitCodes {
     Meaningless,
 }
 
-const ENGINES: [&dyn Engine; 4] = [&sdk::Sdk, &cli::Cli, &main::Main, &command::Command];
-
 /// The engine of that name.
-pub fn by_name(name: &str) -> Option<&'static dyn Engine> {
-    ENGINES.into_iter().find(|engine| engine.name() == name)
-}
-
-/// The names of all engines.
-pub fn names() -> Vec<&'static str> {
-    ENGINES.into_iter().map(Engine::name).collect()
+pub fn of(name: pod::Engine) -> &'static dyn Engine {
+    match name {
+        pod::Engine::Sdk => &sdk::Sdk,
+        pod::Engine::Cli => &cli::Cli,
+        pod::Engine::Main => &main::Main,
+        pod::Engine::Command => &command::Command,
+    }
 }

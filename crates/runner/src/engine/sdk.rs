@@ -8,10 +8,6 @@ use crate::task::Task;
 pub struct Sdk;
 
 impl Engine for Sdk {
-    fn name(&self) -> &'static str {
-        "sdk"
-    }
-
     fn launch(&self, _: &Task) -> Result<Launch, Fault> {
         Ok(Launch { program: "punching-fist-agent".into(), ..Launch::default() })
     }

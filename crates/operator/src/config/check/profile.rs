@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::{AgentProfile, Check, Money, forms, locate};
+use punching_fist_core::pod::PRICE_VARIABLES;
 use punching_fist_core::profile::{Engine, ModelKey, Prices};
 
 /// Longest attempt, in seconds: a day.
 const MAX_TIMEOUT: i64 = 86_400;
 /// Highest user that Linux and the API server know.
 const MAX_USER: i64 = 2_147_483_647;
-/// What agents are told of the prices, so that their own sums are right.
-const PRICE_VARIABLES: [&str; 2] = ["LLM_INPUT_COST_PER_TOKEN", "LLM_OUTPUT_COST_PER_TOKEN"];
 
 /// The profiles with every relative path of a key's file made one that starts at `folder`.
 pub fn in_folder(
