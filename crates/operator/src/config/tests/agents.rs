@@ -1,12 +1,8 @@
 //! Agent profiles, good and bad: engine, model, prices, key, limits, and what the pod gets.
 
-use std::collections::BTreeSet;
+mod volumes;
 
-use k8s_openapi::api::core::v1::PodSpec;
-use punching_fist_api::MaintenanceTask;
-use punching_fist_core::pod;
 use punching_fist_core::profile::ModelKey;
-use serde_json::json;
 
 use super::{assert_refusals, config};
 
@@ -32,6 +28,44 @@ fn assert_refused(profile: impl Fn(&str) -> String, cases: &[(&str, &str)]) {
 fn assert_taken(text: &str) {
     let message = config(&format!("{text}\nreceivers: {{prometheus: {{enabled: false}}}}")).err();
     assert_eq!(message, None, "{text}");
+}
+
+#[test]
+fn a_profile_has_a_name_an_image_and_a_model() {
+    assert_refusals(&[
+        ("agents: {}", "config.yaml:1: agents: at least one profile is needed"),
+        (
+            "agents: {A.b: {image: i, model: m}}",
+            "agents[\"A.b\"]: `A.b` must be lower case letters, digits and dashes",
+        ),
+        ("agents: {openhands: {image: '', model: m}}", "agents.openhands.image: must not be empty"),
+        ("agents: {openhands: {image: i, model: ''}}", "agents.openhands.model: must not be empty"),
+    ]);
+}
+
+#[test]
+fn a_base_url_is_one() {
+    let expected = "must start with https:// or http:// and a host";
+    for url in ["model:80", "http://"] {
+        let expected = format!("baseURL: `{url}` {expected}");
+        assert_refused(direct, &[(&format!("baseURL: '{url}'"), &expected)]);
+    }
+}
+
+#[test]
+fn an_environment_is_one_and_leaves_the_operators_own_alone() {
+    assert_refused(
+        direct,
+        &[
+            ("env: [{name: LLM_API_KEY, value: x}]", "env[0]: `LLM_API_KEY` is set by the operator itself"),
+            ("env: [{name: '1 a'}]", "env[0].name: `1 a` does not match"),
+            ("env: [{name: A, valueFrom: {}}]", "env[0].valueFrom: set secretKeyRef or configMapKeyRef"),
+            (
+                "env: [{name: A, valueFrom: {secretKeyRef: {name: B, key: k}}}]",
+                "env[0].valueFrom.secretKeyRef.name: `B` must be the name",
+            ),
+        ],
+    );
 }
 
 #[test]
@@ -142,7 +176,14 @@ fn a_key_is_with_the_operator_or_with_the_agent() {
         let expected = "config.yaml:1: agents.openhands: key: set env or file, and not both";
         assert_refusals(&[(text.as_str(), expected)]);
     }
-    assert_refused(direct, &[("key: {env: A}", "key: is what the gateway reads, and this profile says")]);
+    assert_refused(
+        direct,
+        &[
+            ("key: {env: A}", "key: is what the gateway reads, and this profile says"),
+            ("apiKey: {name: Keys, key: k}", "apiKey.name: `Keys` must be the name"),
+            ("apiKey: {name: keys, key: ''}", "apiKey.key: `` must be letters"),
+        ],
+    );
     let open = "\nreceivers: {prometheus: {enabled: false}}";
     let config = config(&(metered("key: {file: key}") + open)).unwrap();
     assert_eq!(config.settings.profile("openhands").unwrap().key, ModelKey::File("./key".into()));
@@ -155,7 +196,9 @@ fn nothing_is_without_a_limit() {
         &[
             ("timeoutSeconds: 0", "timeoutSeconds: is 0, must be from 1 to 86400"),
             ("timeoutSeconds: 86401", "timeoutSeconds: is 86401, must be from 1 to 86400"),
+            ("maxIterations: 0", "maxIterations: must be from 1 to 1000"),
             ("maxIterations: 1001", "maxIterations: must be from 1 to 1000"),
+            ("maxConcurrent: 0", "maxConcurrent: must be at least 1"),
         ],
     );
 }
@@ -165,10 +208,27 @@ fn a_pod_is_asked_for_nothing_that_is_refused_later() {
     assert_refused(
         direct,
         &[
+            ("runAsUser: 0", "runAsUser: must not be 0"),
+            ("runAsUser: 2147483648", "runAsUser: must not be 0"),
+            (
+                "resources: {limits: {memory: 2 GB}}",
+                "resources.limits.memory: `2 GB` is no quantity; write a number",
+            ),
+            ("serviceAccountName: ''", "serviceAccountName: `` must be the name"),
             ("remediateServiceAccountName: A", "remediateServiceAccountName: `A` must be the name"),
             ("runtimeClassName: A", "runtimeClassName: `A` must be the name"),
             ("priorityClassName: ''", "priorityClassName: `` must be the name"),
             ("nodeSelector: {a: 'b c'}", "nodeSelector.a: `b c` must be at most 63 letters"),
+        ],
+    );
+    assert_taken(&direct("nodeSelector: {kubernetes.io/arch: amd64}"));
+}
+
+#[test]
+fn labels_and_annotations_leave_the_operators_own_alone() {
+    assert_refused(
+        direct,
+        &[
             ("podLabels: {a b: c}", "podLabels.a b: `a b` must be at most 63"),
             ("podLabels: {task.id: c}", "podLabels[\"task.id\"]: `task.id` is set by the operator itself"),
             (
@@ -188,7 +248,6 @@ fn a_pod_is_asked_for_nothing_that_is_refused_later() {
     assert_taken(&direct(
         "podLabels: {app.kubernetes.io/part-of: shop}, podAnnotations: {a/b: 'any text, {}'}",
     ));
-    assert_taken(&direct("nodeSelector: {kubernetes.io/arch: amd64}"));
 }
 
 #[test]
@@ -214,100 +273,4 @@ fn a_toleration_is_one() {
     assert_taken(&direct(
         "tolerations: [{operator: Exists}, {key: a, value: b, effect: NoExecute, tolerationSeconds: 5}]",
     ));
-}
-
-#[test]
-fn volumes_leave_the_operators_own_alone() {
-    assert_refused(
-        direct,
-        &[
-            (
-                "volumes: [{name: home, emptyDir: {}}]",
-                "volumes[0].name: `home` is a volume of the operator's own",
-            ),
-            ("volumes: [{name: A, emptyDir: {}}]", "volumes[0].name: `A` must be lower case"),
-            (
-                "volumes: [{name: a, emptyDir: {}}, {name: a, emptyDir: {}}]",
-                "volumes[1].name: `a` is there twice",
-            ),
-            ("volumes: [{name: a}]", "volumes[0]: say what it is made of"),
-            (
-                "volumes: [{name: a, emptyDir: {}, secret: {}}]",
-                "volumes[0]: can be one thing only: emptyDir or secret",
-            ),
-            (
-                "volumes: [{name: a, hostPath: {path: /}}]",
-                "volumes[0].hostPath: the restricted Pod Security profile",
-            ),
-            ("volumes: [{name: a, emptydir: {}}]", "volumes[0].emptydir: unknown key"),
-            ("volumeMounts: [{name: a, mountPath: /a}]", "volumeMounts[0].name: there is no volume `a`"),
-            (
-                "volumeMounts: [{name: home, mountPath: /a}]",
-                "volumeMounts[0].name: there is no volume `home`",
-            ),
-        ],
-    );
-    let at = |path: &str| {
-        direct(&format!(
-            "volumes: [{{name: a, emptyDir: {{}}}}], volumeMounts: [{{name: a, mountPath: {path}}}]"
-        ))
-    };
-    for path in
-        ["/", "/punching-fist", "/punching-fist-token/x", "/workspace", "/workspace/", "/home/agent", "/tmp"]
-    {
-        let expected = format!("agents.openhands.volumeMounts[0].mountPath: `{path}` is the operator's own");
-        assert_refusals(&[(at(path).as_str(), expected.as_str())]);
-    }
-    for path in ["data", "'/a:b'"] {
-        assert_refusals(&[(at(path).as_str(), "volumeMounts[0].mountPath: must begin with a slash")]);
-    }
-    for path in ["/data", "/workspace/cache", "/home", "/tmp/x"] {
-        assert_taken(&at(path));
-    }
-    let host = direct("volumes: [{name: a, hostPath: {path: /}}]");
-    assert_taken(&format!("allowPrivilegedAgents: true\n{host}"));
-}
-
-/// The pod of a task that has everything, in each way to reach the model.
-fn pods() -> Vec<PodSpec> {
-    let text = include_str!("../../../testdata/every-key.yaml");
-    let config = config(text).unwrap().in_namespace("ops");
-    let of = |profile: &str| {
-        let task: MaintenanceTask = serde_json::from_value(json!({
-            "apiVersion": "punching-fist.io/v1alpha1", "kind": "MaintenanceTask",
-            "metadata": { "name": "a", "namespace": "b", "uid": "c" },
-            "spec": { "prompt": "p", "cluster": "staging", "agent": { "profile": profile, "skills": [{ "configMap": "s" }] } },
-        }))
-        .unwrap();
-        pod::spec(&task.spec.task, config.settings.profile(profile).unwrap(), &config.settings)
-    };
-    ["small", "signed", "script"].map(of).into()
-}
-
-#[test]
-fn what_the_pod_has_of_the_operator_can_not_be_taken() {
-    let own = ["cache"];
-    let refused = |more: String, expected: String| {
-        let text = format!("allowPrivilegedAgents: true\n{}", direct(&more));
-        assert_refusals(&[(text.as_str(), expected.as_str())]);
-    };
-    let mut seen = BTreeSet::new();
-    for pod in pods() {
-        for volume in pod.volumes.into_iter().flatten().filter(|volume| !own.contains(&volume.name.as_str()))
-        {
-            let more = format!("volumes: [{{name: {}, emptyDir: {{}}}}]", volume.name);
-            refused(more, format!("`{}` is a volume of the operator's own", volume.name));
-            seen.insert(volume.name);
-        }
-        let mounts =
-            pod.containers.into_iter().flat_map(|container| container.volume_mounts.unwrap_or_default());
-        for mount in mounts.filter(|mount| !own.contains(&mount.name.as_str())) {
-            let path = mount.mount_path;
-            let more = format!(
-                "volumes: [{{name: a, emptyDir: {{}}}}], volumeMounts: [{{name: a, mountPath: {path}}}]"
-            );
-            refused(more, format!("`{path}` is the operator's own"));
-        }
-    }
-    assert!(seen.len() >= 5, "{seen:?}");
 }
