@@ -80,12 +80,7 @@ mod tests {
         let profile = serde_json::json!({"image": "i", "model": "openai/m", "gateway": true, "key": key});
         let settings = Settings {
             profiles: BTreeMap::from([("a".to_owned(), serde_json::from_value(profile).unwrap())]),
-            runner_image: String::new(),
-            max_concurrent: 1,
-            pod_start_timeout_seconds: 1,
-            alert_prompt: String::new(),
-            gateway_url: String::new(),
-            allow_privileged_agents: false,
+            ..Settings::default()
         };
         Keys::new(&settings)
     }

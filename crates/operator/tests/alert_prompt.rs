@@ -8,15 +8,7 @@ use punching_fist_core::profile::Settings;
 use punching_fist_core::prompt::{self, PreviousRun};
 
 fn settings() -> Settings {
-    Settings {
-        profiles: BTreeMap::new(),
-        runner_image: String::new(),
-        max_concurrent: 1,
-        pod_start_timeout_seconds: 1,
-        alert_prompt: prompt::DEFAULT_ALERT.to_owned(),
-        gateway_url: String::new(),
-        allow_privileged_agents: false,
-    }
+    Settings { alert_prompt: prompt::DEFAULT_ALERT.to_owned(), ..Settings::default() }
 }
 
 fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {

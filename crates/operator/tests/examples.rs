@@ -93,12 +93,8 @@ fn every_prompt_renders() {
     let profile: AgentProfile = serde_json::from_value(json!({"image": "agent", "model": "model"})).unwrap();
     let settings = Settings {
         profiles: [("openhands".to_owned(), profile)].into(),
-        runner_image: "runner".to_owned(),
-        max_concurrent: 1,
-        pod_start_timeout_seconds: 1,
         alert_prompt: prompt::DEFAULT_ALERT.to_owned(),
-        gateway_url: String::new(),
-        allow_privileged_agents: false,
+        ..Settings::default()
     };
     for (file, mut task) in tasks() {
         task["metadata"]["namespace"] = json!("default");

@@ -46,12 +46,7 @@ pub fn profile(provider: &Provider, model: &str, key: &std::path::Path) -> Value
 pub fn settings(profile: Value) -> Settings {
     Settings {
         profiles: [("openhands".to_owned(), serde_json::from_value(profile).unwrap())].into(),
-        runner_image: String::new(),
-        max_concurrent: 1,
-        pod_start_timeout_seconds: 1,
-        alert_prompt: String::new(),
-        gateway_url: String::new(),
-        allow_privileged_agents: false,
+        ..Settings::default()
     }
 }
 

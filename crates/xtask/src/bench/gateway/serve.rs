@@ -66,13 +66,6 @@ fn settings(upstream: &str) -> Result<Settings, Box<dyn Error>> {
         "prices": { "input": "3", "output": "15" },
         "maxCostUSD": "1000000",
     });
-    Ok(Settings {
-        profiles: BTreeMap::from([(PROFILE.to_owned(), serde_json::from_value(profile)?)]),
-        runner_image: "bench:1".to_owned(),
-        max_concurrent: 1000,
-        pod_start_timeout_seconds: 60,
-        alert_prompt: String::new(),
-        gateway_url: String::new(),
-        allow_privileged_agents: false,
-    })
+    let profiles = BTreeMap::from([(PROFILE.to_owned(), serde_json::from_value(profile)?)]);
+    Ok(Settings { profiles, ..Settings::default() })
 }
