@@ -101,14 +101,6 @@ impl Ground {
         Operator::start(&self.operator_place(&settings).await?, settings).await
     }
 
-    /// Starts a replica of the operator and doesn't wait for anything.
-    ///
-    /// # Errors
-    /// It can't be started.
-    pub async fn launch_operator(&self, settings: operator::Settings) -> Result<Operator, Error> {
-        Operator::launch(&self.operator_place(&settings).await?, settings).await
-    }
-
     async fn operator_place(&self, settings: &operator::Settings) -> Result<Place<'_>, Error> {
         let program = self.programs.operator.clone().ok_or_else(|| Error::Spawn {
             name: settings.name.clone(),

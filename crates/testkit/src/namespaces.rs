@@ -1,8 +1,7 @@
 //! Namespaces that agents can work in: the ServiceAccount with its read-only rights, and the Secret with the model's
 //! key for those that don't reach it through the gateway. The rights are those of `deploy/agent-rbac.yaml`, nothing of their own.
 
-use k8s_openapi::api::core::v1::{Namespace, Secret};
-use kube::api::DeleteParams;
+use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
@@ -13,9 +12,9 @@ pub const OPERATOR: &str = "punching-fist";
 /// Where the default route's tasks live; also the namespace that the manifest is written for.
 pub const AGENTS: &str = "punching-fist-agents";
 /// Namespaces that are there, and prepared, from the start.
-pub const PREPARED: [&str; 3] = ["default", "shop", AGENTS];
+pub(crate) const PREPARED: [&str; 3] = ["default", "shop", AGENTS];
 /// The Secret with the model's key.
-pub const MODEL_SECRET: &str = "openhands-secrets";
+const MODEL_SECRET: &str = "openhands-secrets";
 
 /// Makes `name` if need be, and all that an agent needs in it; the model's key is only for agents that get it themselves.
 ///
@@ -43,11 +42,7 @@ pub async fn ensure(client: &Client, name: &str) -> Result<(), Error> {
     manifests::apply(client, &[namespace(name)?]).await
 }
 
-/// Writes the Secret with the model's key.
-///
-/// # Errors
-/// The API server refuses it.
-pub async fn set_model_key(client: &Client, namespace: &str, key: &str) -> Result<(), Error> {
+async fn set_model_key(client: &Client, namespace: &str, key: &str) -> Result<(), Error> {
     let secret = json!({
         "apiVersion": "v1",
         "kind": "Secret",
@@ -55,18 +50,6 @@ pub async fn set_model_key(client: &Client, namespace: &str, key: &str) -> Resul
         "stringData": { "api-key": key },
     });
     manifests::apply(client, &[secret]).await
-}
-
-/// Takes the Secret with the model's key away.
-///
-/// # Errors
-/// The API server refuses it.
-pub async fn remove_model_key(client: &Client, namespace: &str) -> Result<(), Error> {
-    let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
-    api.delete(MODEL_SECRET, &DeleteParams::default())
-        .await
-        .map(drop)
-        .map_err(Error::kube("deleting the model's key"))
 }
 
 fn namespace(name: &str) -> Result<Value, Error> {

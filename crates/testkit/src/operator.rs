@@ -110,7 +110,7 @@ impl Operator {
     }
 
     /// Starts a replica and doesn't wait for anything.
-    pub(crate) async fn launch(place: &Place<'_>, settings: Settings) -> Result<Self, Error> {
+    async fn launch(place: &Place<'_>, settings: Settings) -> Result<Self, Error> {
         let dir = &place.dir;
         fs::create_dir_all(dir).map_err(Error::file("create", dir))?;
         let listen = Listen {

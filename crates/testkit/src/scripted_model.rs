@@ -34,6 +34,8 @@ pub enum Behaviour {
     Investigate,
     /// One step a request with tools, over all conversations; the last one for ever.
     Steps(Vec<Step>),
+    /// The same for every conversation: one step for each command that it has run; the last one for ever.
+    EachTime(Vec<Step>),
     /// Refuses the key.
     Unauthorized,
     /// Has no capacity.
@@ -115,7 +117,7 @@ pub struct ScriptedModel {
 }
 
 struct State {
-    behaviour: Mutex<Behaviour>,
+    behaviour: Behaviour,
     requests: Mutex<Vec<Request>>,
     /// Requests with tools: the others are no step of an agent.
     steps: AtomicUsize,
@@ -129,11 +131,7 @@ impl ScriptedModel {
     pub async fn start(behaviour: Behaviour) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}/v1", listener.local_addr()?);
-        let state = Arc::new(State {
-            behaviour: Mutex::new(behaviour),
-            requests: Mutex::default(),
-            steps: AtomicUsize::new(0),
-        });
+        let state = Arc::new(State { behaviour, requests: Mutex::default(), steps: AtomicUsize::new(0) });
         let router = server::router(Arc::clone(&state));
         let serving = tokio::spawn(async move {
             // It serves until it is dropped: there is nobody to tell.
@@ -145,11 +143,6 @@ impl ScriptedModel {
     /// Every request so far.
     pub fn requests(&self) -> Vec<Request> {
         self.state.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Answers differently from now on.
-    pub fn behave(&self, behaviour: Behaviour) {
-        *self.state.behaviour.lock().unwrap_or_else(PoisonError::into_inner) = behaviour;
     }
 
     /// What an agent profile of the operator's configuration says of it: agents reach it through the gateway.

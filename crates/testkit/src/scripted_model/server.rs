@@ -57,10 +57,9 @@ async fn answer(
     conversation: &Conversation,
 ) -> Response {
     let number = note(state, headers, body);
-    let behaviour = state.behaviour.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let steps = &state.steps;
     let done = if conversation.shell().is_some() { steps.fetch_add(1, Ordering::SeqCst) } else { 0 };
-    let mut step = step(&behaviour, conversation, done);
+    let mut step = step(&state.behaviour, conversation, done);
     while let Step::Wait(time, next) = step {
         tokio::time::sleep(time).await;
         step = *next;
@@ -84,9 +83,11 @@ fn note(state: &State, headers: &HeaderMap, body: &Value) -> usize {
 
 /// What to do after so many steps.
 fn step(behaviour: &Behaviour, conversation: &Conversation, done: usize) -> Step {
+    let nth = |steps: &[Step], number| steps.get(number).or(steps.last()).cloned();
     match behaviour {
         Behaviour::Investigate => investigator::next(conversation),
-        Behaviour::Steps(steps) => steps.get(done).or(steps.last()).cloned().unwrap_or(Step::Status(500)),
+        Behaviour::Steps(steps) => nth(steps, done).unwrap_or(Step::Status(500)),
+        Behaviour::EachTime(steps) => nth(steps, conversation.outcomes.len()).unwrap_or(Step::Status(500)),
         Behaviour::Unauthorized => Step::Status(401),
         Behaviour::RateLimited => Step::Status(429),
         Behaviour::ServerError => Step::Status(500),
