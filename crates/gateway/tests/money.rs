@@ -11,6 +11,7 @@ use punching_fist_core::money::Money;
 use punching_fist_testkit::recording::{Fault, Times};
 use punching_fist_testkit::wait::until;
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 const CHAT: &str = "/v1/chat/completions";
 const STATUS: &str = "maintenancetasks/status";
@@ -29,6 +30,26 @@ fn is_spent(answer: &Answer) -> bool {
 
 fn spent(ground: &Ground) -> Money {
     Money::parse(&ground.usage().total.cost_usd.unwrap()).unwrap()
+}
+
+/// A call that goes on beside the test.
+fn call(ground: &Ground) -> JoinHandle<Answer> {
+    let router = ground.router();
+    tokio::spawn(async move { send(&router, request(CHAT, &body())).await })
+}
+
+/// Waits until the provider has been asked so many times.
+async fn asked(ground: &Ground, times: usize) {
+    let asked = async || (ground.provider.asked().len() == times).then_some(());
+    until("the calls of the model", Duration::from_secs(20), asked).await.unwrap();
+}
+
+/// A call whose answer the provider keeps back until it is told to go on.
+async fn held_call(ground: &Ground) -> JoinHandle<Answer> {
+    ground.provider.script([Script::Held(DEAR.to_owned())]);
+    let call = call(ground);
+    asked(ground, 1).await;
+    call
 }
 
 #[tokio::test]
@@ -89,13 +110,8 @@ async fn parallel_calls_of_two_replicas_pass_it_by_one_call_at_most() {
 async fn a_call_waits_for_those_that_hold_the_rest_of_the_budget() {
     let ground = Ground::new("openai/m").await;
     ground.provider.script([Script::Held(DEAR.to_owned())]);
-    let calls = (0..4).map(|_| {
-        let router = ground.router();
-        tokio::spawn(async move { send(&router, request(CHAT, &body())).await })
-    });
-    let calls: Vec<_> = calls.collect();
-    let three = async || (ground.provider.asked().len() == 3).then_some(());
-    until("three calls", Duration::from_secs(20), three).await.unwrap();
+    let calls: Vec<_> = (0..4).map(|_| call(&ground)).collect();
+    asked(&ground, 3).await;
     assert_eq!(ground.usage().in_flight.len(), 3);
     ground.provider.go.notify_one();
     ground.provider.go.notify_one();
@@ -220,8 +236,7 @@ async fn a_lost_answer_to_a_write_is_looked_after() {
     assert_eq!((usage.total.calls, usage.total.cost_usd.as_deref()), (1, Some("0.4")));
     assert!(usage.in_flight.is_empty());
     ground.api.inject("apply", STATUS, Fault::DoneThenStatus(504), Times::Always);
-    let router = ground.router();
-    let second = tokio::spawn(async move { send(&router, request(CHAT, &body())).await });
+    let second = call(&ground);
     assert_eq!(second.await.unwrap().status, 200);
     heal(&ground.api);
     let usage = nothing_in_flight(&ground.api).await;
@@ -244,11 +259,7 @@ async fn a_charge_for_a_call_that_never_went_out_is_taken_back() {
 #[tokio::test]
 async fn what_it_cost_is_written_when_the_api_server_is_back() {
     let ground = Ground::new("openai/m").await;
-    ground.provider.script([Script::Held(DEAR.to_owned())]);
-    let router = ground.router();
-    let call = tokio::spawn(async move { send(&router, request(CHAT, &body())).await });
-    let one = async || (ground.provider.asked().len() == 1).then_some(());
-    until("the call", Duration::from_secs(20), one).await.unwrap();
+    let call = held_call(&ground).await;
     ground.api.inject("*", "*", Fault::Status(503), Times::Always);
     ground.provider.go.notify_one();
     assert_eq!(call.await.unwrap().status, 200, "the answer doesn't wait for that");
@@ -264,11 +275,7 @@ async fn what_it_cost_is_written_when_the_api_server_is_back() {
 #[tokio::test]
 async fn a_run_that_ends_meanwhile_is_still_charged() {
     let ground = Ground::new("openai/m").await;
-    ground.provider.script([Script::Held(DEAR.to_owned())]);
-    let router = ground.router();
-    let call = tokio::spawn(async move { send(&router, request(CHAT, &body())).await });
-    let one = async || (ground.provider.asked().len() == 1).then_some(());
-    until("the call", Duration::from_secs(20), one).await.unwrap();
+    let call = held_call(&ground).await;
     ground.api.change::<MaintenanceTask>(NAMESPACE, TASK, |task| {
         task.status.as_mut().unwrap().task.phase = Some(punching_fist_api::Phase::Failed);
     });

@@ -276,4 +276,12 @@ impl Ended {
         assert_eq!(short.reason, reason, "{:?}", short.error);
         short
     }
+
+    /// Asserts that it ended so, with an error that says this and without a verdict in either form.
+    pub fn failed_with(&self, code: i32, reason: Reason, error: &str) {
+        let short = self.ended_with(code, reason);
+        let told = short.error.as_deref().unwrap_or_default();
+        assert!(short.error.is_some() && told.contains(error), "no {error:?} in {:?}", short.error);
+        assert_eq!((short.verdict, self.long()), (None, None), "{error:?}");
+    }
 }
