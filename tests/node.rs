@@ -236,13 +236,13 @@ fn pods_see_nothing_of_each_other_and_little_of_the_host() {
         namespace.until("other", "running", |status| status["phase"] == "Running").await?;
 
         let looks = "id -u; id -g; ps -e -o pid= | wc -l; ls -A /tmp /dev/shm /home; cat /etc/mine; \
-                     touch /etc/here; echo $((1 + 1)) >/work/result; cat /work/result; grep NoNewPrivs /proc/1/status";
+                     touch /etc/here; echo $((1 + 1)) >/workspace/result; cat /workspace/result; grep NoNewPrivs /proc/1/status";
         let user = json!({ "runAsUser": 1000, "runAsGroup": 1000 });
         let spec = json!({
-            "securityContext": user, "volumes": [{ "name": "work", "emptyDir": {} }],
+            "securityContext": user, "volumes": [{ "name": "workspace", "emptyDir": {} }],
         });
         let mut container = shell(&format!("exec 2>&1; {looks}"));
-        container["volumeMounts"] = json!([{ "name": "work", "mountPath": "/work" }]);
+        container["volumeMounts"] = json!([{ "name": "workspace", "mountPath": "/workspace" }]);
         container["securityContext"] =
             json!({ "readOnlyRootFilesystem": true, "allowPrivilegeEscalation": false });
         namespace.pod("looker", &spec, &container).await?;
