@@ -6,10 +6,9 @@ use http::header::RETRY_AFTER;
 use http::{HeaderValue, StatusCode};
 use punching_fist_core::money::Money;
 use punching_fist_core::profile::Protocol;
+use punching_fist_protocol::GatewayWord;
 use serde_json::{Value, json};
 
-/// What stands before every message of ours, so that it can't be taken for the provider's.
-const SOURCE: &str = "punching-fist-gateway";
 /// When it may be worth trying again, in seconds.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
 
@@ -42,15 +41,15 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
-    /// One CamelCase word, which the runner looks for.
-    pub(crate) fn word(&self) -> &'static str {
+    /// What the runner looks for.
+    fn word(&self) -> GatewayWord {
         match self {
-            Self::BudgetExceeded { .. } => "BudgetExceeded",
-            Self::RunOver(_) => "RunOver",
-            Self::Refused(_) | Self::NoSuchPath | Self::TooLarge(_) => "Refused",
-            Self::Unauthenticated(_) => "Unauthenticated",
+            Self::BudgetExceeded { .. } => GatewayWord::BudgetExceeded,
+            Self::RunOver(_) => GatewayWord::RunOver,
+            Self::Refused(_) | Self::NoSuchPath | Self::TooLarge(_) => GatewayWord::Refused,
+            Self::Unauthenticated(_) => GatewayWord::Unauthenticated,
             Self::BodyBroken(_) | Self::Unavailable(_) | Self::Unreachable(_) | Self::TooSlow(_) => {
-                "Unavailable"
+                GatewayWord::Unavailable
             }
         }
     }
@@ -83,8 +82,9 @@ impl Refusal {
 
     /// As the API of that protocol says it.
     pub(crate) fn response(&self, protocol: Protocol) -> Response {
-        let (status, message) = (self.status(), format!("{SOURCE}: {}: {self}", self.word()));
-        let mut response = (status, Json(body(protocol, status, self.word(), &message))).into_response();
+        let (status, word) = (self.status(), self.word());
+        let mut response =
+            (status, Json(body(protocol, status, word.as_str(), &word.message(self)))).into_response();
         if status.is_server_error() {
             response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
         }

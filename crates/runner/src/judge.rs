@@ -2,13 +2,12 @@
 //! No I/O.
 
 use nix::sys::signal::Signal;
-use punching_fist_protocol::{ExitCode, Finish, LongResult, Reason, ShortResult, State, VERSION};
+use punching_fist_protocol::{
+    ExitCode, Finish, GatewayWord, LongResult, Reason, ShortResult, State, VERSION,
+};
 
 use crate::engine::ExitCodes;
 use crate::observed::Observed;
-
-/// What the gateway's errors begin with; a word follows.
-const GATEWAY: &str = "punching-fist-gateway: ";
 
 /// How the engine's process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,12 +162,10 @@ fn by_code(said: Option<Reason>, code: i32) -> Reason {
 /// What the model's gateway says in an error's text, wherever the engine puts it. It outranks all that an engine makes
 /// of it: to most, a budget that is spent is a provider that refuses.
 pub fn gateway_word(text: &str) -> Option<Reason> {
-    let (_, word) = text.split_once(GATEWAY)?;
-    let word = word.split(|character: char| !character.is_ascii_alphabetic()).next()?;
-    match word {
-        "BudgetExceeded" => Some(Reason::BudgetExceeded),
-        "RunOver" | "Refused" => Some(Reason::ConfigurationRefused),
-        _ => None,
+    match GatewayWord::find(text)? {
+        GatewayWord::BudgetExceeded => Some(Reason::BudgetExceeded),
+        GatewayWord::RunOver | GatewayWord::Refused => Some(Reason::ConfigurationRefused),
+        GatewayWord::Unauthenticated | GatewayWord::Unavailable => None,
     }
 }
 
