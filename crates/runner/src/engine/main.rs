@@ -80,14 +80,8 @@ fn arguments(task: &Task, is_configured: bool) -> Vec<OsString> {
 }
 
 fn variables(task: &Task) -> Vec<(OsString, OsString)> {
-    let numbers = [
-        ("LLM_NUM_RETRIES", RETRIES),
-        ("LLM_RETRY_MIN_WAIT", RETRY_MIN_WAIT),
-        ("LLM_RETRY_MAX_WAIT", RETRY_MAX_WAIT),
-        ("LLM_RETRY_MULTIPLIER", RETRY_MULTIPLIER),
-        ("LLM_TIMEOUT", TIMEOUT),
-    ];
-    let numbers = numbers.map(|(name, number)| (name, number.to_string()));
+    let numbers = [RETRIES, RETRY_MIN_WAIT, RETRY_MAX_WAIT, RETRY_MULTIPLIER, TIMEOUT]
+        .map(|(name, number)| (name, number.to_string()));
     let mut variables: Vec<(OsString, OsString)> =
         numbers.iter().flat_map(|(name, number)| openhands::unless_set(&[(name, number)])).collect();
     variables.extend(openhands::unless_set(&[

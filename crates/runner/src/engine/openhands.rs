@@ -1,25 +1,29 @@
-//! What the generations of OpenHands have in common: how patient they are with the model, how they name their errors, and
-//! how skills are laid out.
+//! What the generations of OpenHands have in common: how patient they are with the model, how they say what happened and
+//! name their errors, and how skills are laid out.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use punching_fist_protocol::Reason;
+use punching_fist_protocol::{Event, Reason};
+use serde_json::Value;
 
 use crate::skills::{Document, Skills};
 
+/// A number that a profile may set by a variable, and what it is if it doesn't.
+pub type Number = (&'static str, u32);
+
 /// A gateway or provider that is away for five minutes costs a run time, not its life: with a multiplier of eight these
 /// wait 344 seconds.
-pub const RETRIES: u32 = 13;
+pub const RETRIES: Number = ("LLM_NUM_RETRIES", 13);
 /// Seconds before the first retry.
-pub const RETRY_MIN_WAIT: u32 = 8;
+pub const RETRY_MIN_WAIT: Number = ("LLM_RETRY_MIN_WAIT", 8);
 /// Seconds before a later one, at most.
-pub const RETRY_MAX_WAIT: u32 = 32;
+pub const RETRY_MAX_WAIT: Number = ("LLM_RETRY_MAX_WAIT", 32);
 /// How the wait grows.
-pub const RETRY_MULTIPLIER: u32 = 8;
+pub const RETRY_MULTIPLIER: Number = ("LLM_RETRY_MULTIPLIER", 8);
 /// Seconds that an answer may take: a provider can hang half way through it.
-pub const TIMEOUT: u32 = 300;
+pub const TIMEOUT: Number = ("LLM_TIMEOUT", 300);
 
 /// Variables that the profile may have set already: what it says stays.
 pub fn unless_set(defaults: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
@@ -30,6 +34,31 @@ pub fn unless_set(defaults: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
 /// What a variable of the profile says, where it is of that kind.
 pub fn set<T: FromStr>(name: &str) -> Option<T> {
     std::env::var(name).ok()?.trim().parse().ok()
+}
+
+/// What the profile says, or the default.
+pub fn number((name, default): Number) -> u32 {
+    set(name).unwrap_or(default)
+}
+
+/// A text; empty where none stands.
+pub fn string(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+/// How a command has ended; none where that isn't known. -1: it goes on in the background.
+pub fn exit_code(value: &Value) -> Option<i32> {
+    value.as_i64().filter(|code| *code != -1).and_then(|code| i32::try_from(code).ok())
+}
+
+/// What was charged, in US dollars. No price is known where that is nothing.
+pub fn cost(dollars: f64) -> Option<String> {
+    (dollars > 0.0).then(|| format!("{dollars:.6}"))
+}
+
+/// A tool that couldn't do what the agent wanted: nothing that ends the run.
+pub fn tool_error(text: String) -> Event {
+    Event::Error { reason: None, code: Some("ToolCallRefused".to_owned()), text }
 }
 
 /// Which end of a run an error is: by the name of its class, which is its code or what its text begins with.
@@ -67,7 +96,7 @@ pub fn skill(document: &Document) -> String {
     let first =
         document.text.lines().map(|line| line.trim_start_matches('#').trim()).find(|line| !line.is_empty());
     // A string of JSON is one of YAML too.
-    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    let quoted = |text: &str| Value::from(text).to_string();
     let (name, about) = (quoted(&document.name), quoted(first.unwrap_or(&document.name)));
     format!("---\nname: {name}\ndescription: {about}\n---\n{}", document.text)
 }

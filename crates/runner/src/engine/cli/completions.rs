@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use punching_fist_protocol::Usage;
 use serde_json::Value;
 
+use crate::engine::openhands;
 use crate::engine::untrusted::{self, Look};
 
 /// The files, and their sum.
@@ -42,9 +43,7 @@ impl Completions {
 
     /// What all calls have taken so far.
     pub fn usage(&self) -> Usage {
-        // No price is known where nothing was charged.
-        let cost_usd = (self.cost > 0.0).then(|| format!("{:.6}", self.cost));
-        Usage { cost_usd, ..self.usage.clone() }
+        Usage { cost_usd: openhands::cost(self.cost), ..self.usage.clone() }
     }
 
     /// A call that failed has a file too, without an answer in it.

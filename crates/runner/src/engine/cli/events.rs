@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use punching_fist_protocol::{Event, Finish, Usage, Verdict};
 use serde_json::Value;
 
-use crate::engine::openhands;
+use crate::engine::openhands::{self, exit_code, string, tool_error};
 use crate::verdict_block;
 
 /// What was read so far.
@@ -38,7 +38,7 @@ impl Events {
             "MessageEvent" if is_agents => self.message(text(&event["llm_message"]["content"])),
             // The task itself.
             "MessageEvent" => Vec::new(),
-            "AgentErrorEvent" => vec![refused_call(&event)],
+            "AgentErrorEvent" => vec![tool_error(string(&event["error"]).to_owned())],
             "ConversationErrorEvent" => vec![error(&event)],
             _ => return None,
         })
@@ -102,9 +102,7 @@ impl Events {
         match observation["kind"].as_str() {
             Some("FinishObservation" | "ThinkObservation") | None => Vec::new(),
             Some("TerminalObservation") => {
-                // -1: it goes on in the background.
-                let code = observation["exit_code"].as_i64().filter(|code| *code != -1);
-                vec![Event::Output { id, exit_code: code.and_then(|code| i32::try_from(code).ok()), text }]
+                vec![Event::Output { id, exit_code: exit_code(&observation["exit_code"]), text }]
             }
             Some("FileEditorObservation") if observation["command"] != "view" => {
                 let path = observation["path"].as_str().or(self.paths.get(&id).map(String::as_str));
@@ -124,11 +122,6 @@ impl Events {
 
 fn command(id: String, command: String) -> Event {
     Event::Command { id, command }
-}
-
-fn refused_call(event: &Value) -> Event {
-    let text = string(&event["error"]).to_owned();
-    Event::Error { reason: None, code: Some("ToolCallRefused".to_owned()), text }
 }
 
 fn error(event: &Value) -> Event {
@@ -151,10 +144,6 @@ fn arguments(action: &Value) -> Value {
     let mut arguments = action.clone();
     arguments.as_object_mut().map(|fields| fields.remove("kind"));
     arguments
-}
-
-fn string(value: &Value) -> &str {
-    value.as_str().unwrap_or_default()
 }
 
 /// The text of a message's parts.

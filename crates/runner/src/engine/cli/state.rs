@@ -3,6 +3,8 @@
 use punching_fist_protocol::{State, Usage};
 use serde_json::Value;
 
+use crate::engine::openhands;
+
 /// What the file says.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BaseState {
@@ -49,8 +51,7 @@ fn usage(value: &Value) -> Usage {
         cache_write_tokens: sum("cache_write_tokens"),
         calls: calls as u64,
         iterations: 0,
-        // No price is known where nothing was charged.
-        cost_usd: (cost > 0.0).then(|| format!("{cost:.6}")),
+        cost_usd: openhands::cost(cost),
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use punching_fist_protocol::{Event, Reason, State, Usage};
 use serde_json::Value;
 
-use crate::engine::openhands;
+use crate::engine::openhands::{self, exit_code, string, tool_error};
 use crate::verdict_block;
 
 /// What was read so far.
@@ -68,10 +68,7 @@ impl Events {
         match observation {
             "agent_state_changed" => state(string(&extras["agent_state"]), string(&extras["reason"])),
             "run" => {
-                // -1: it goes on in the background.
-                let code = extras["metadata"]["exit_code"].as_i64().filter(|code| *code != -1);
-                let exit_code = code.and_then(|code| i32::try_from(code).ok());
-                vec![Event::Output { id, exit_code, text }]
+                vec![Event::Output { id, exit_code: exit_code(&extras["metadata"]["exit_code"]), text }]
             }
             "edit" | "write" => vec![self.edited(cause, string(&extras["path"]), !text.starts_with("ERROR"))],
             "error" if self.paths.contains_key(&cause) => {
@@ -102,7 +99,7 @@ impl Events {
         let tokens = &metrics["accumulated_token_usage"];
         let at_least = |field: &str, known: u64| tokens[field].as_u64().unwrap_or_default().max(known);
         let (steps, known) = (self.steps.len() as u64, &self.usage);
-        let cost = metrics["accumulated_cost"].as_f64().filter(|cost| *cost > 0.0);
+        let cost = metrics["accumulated_cost"].as_f64().and_then(openhands::cost);
         let usage = Usage {
             input_tokens: at_least("prompt_tokens", known.input_tokens),
             output_tokens: at_least("completion_tokens", known.output_tokens),
@@ -110,8 +107,7 @@ impl Events {
             cache_write_tokens: at_least("cache_write_tokens", known.cache_write_tokens),
             calls: steps,
             iterations: steps,
-            // No price is known where nothing was charged.
-            cost_usd: cost.map(|cost| format!("{cost:.6}")).or(known.cost_usd.clone()),
+            cost_usd: cost.or(known.cost_usd.clone()),
         };
         (usage != self.usage).then(|| {
             self.usage = usage.clone();
@@ -190,15 +186,6 @@ fn last_words(event: &Value) -> &str {
 
 fn command(id: u64, command: String) -> Event {
     Event::Command { id: id.to_string(), command }
-}
-
-/// A tool that couldn't do what the agent wanted: nothing that ends the run.
-fn tool_error(text: String) -> Event {
-    Event::Error { reason: None, code: Some("ToolCallRefused".to_owned()), text }
-}
-
-fn string(value: &Value) -> &str {
-    value.as_str().unwrap_or_default()
 }
 
 fn number(value: &Value) -> u64 {
