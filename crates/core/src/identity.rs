@@ -13,7 +13,7 @@ const NAMELESS: &str = "alert";
 
 /// The incident's key: 40 hex digits from the route and what the route groups by.
 pub fn key(route_namespace: &str, route_name: &str, group_key: &str) -> String {
-    digest(&[route_namespace, route_name, group_key], KEY_DIGITS)
+    digest([route_namespace, route_name, group_key], KEY_DIGITS)
 }
 
 /// The task that a new one follows.
@@ -32,7 +32,7 @@ pub struct Newest<'a> {
 /// `title` has to be a function of it (as group labels are of a group), and a successor takes over what its
 /// predecessor is called.
 pub fn task_name(title: &str, key: &str, newest: Option<Newest<'_>>) -> String {
-    let hash = digest(&[key, newest.map_or("", |newest| newest.uid)], HASH_DIGITS);
+    let hash = digest([key, newest.map_or("", |newest| newest.uid)], HASH_DIGITS);
     let readable =
         newest.map_or(title, |newest| newest.name.rsplit_once('-').map_or("", |(readable, _)| readable));
     format!("{}-{hash}", slug(readable))
@@ -56,8 +56,9 @@ fn slug(text: &str) -> String {
     if slug.is_empty() { NAMELESS.to_owned() } else { slug.to_owned() }
 }
 
-/// The first `digits` of the SHA-256 of the parts, each with its length before it: no separator can be forged.
-fn digest(parts: &[&str], digits: usize) -> String {
+/// The first `digits` of the SHA-256 of the parts, each with its length before it: no separator can be forged, and
+/// two lists that read alike when joined stay apart.
+pub(crate) fn digest<'a>(parts: impl IntoIterator<Item = &'a str>, digits: usize) -> String {
     let mut hash = Sha256::new();
     for part in parts {
         hash.update((part.len() as u64).to_be_bytes());
@@ -67,7 +68,7 @@ fn digest(parts: &[&str], digits: usize) -> String {
 }
 
 /// The first `digits` of `bytes` in hex.
-pub(crate) fn hex(bytes: &[u8], digits: usize) -> String {
+fn hex(bytes: &[u8], digits: usize) -> String {
     let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]).take(digits).collect()
 }

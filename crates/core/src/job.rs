@@ -39,6 +39,13 @@ pub fn name(task_uid: &str) -> String {
     format!("openhands-task-{task_uid}")
 }
 
+/// Whether the Job controller made the pod of that name, for the Job of that task. It gives its pods such names, and
+/// `crds/policies.yaml` keeps everybody else from it. Labels and an owner prove nothing: it adopts any pod that has its
+/// label, whoever made it.
+pub fn has_made(task_uid: &str, pod: &str) -> bool {
+    pod.strip_prefix(&name(task_uid)).is_some_and(|rest| rest.starts_with('-'))
+}
+
 /// Builds the Job; none if `task` isn't an object that the API server knows, with name and UID.
 pub fn build<K: Task>(run: &Run<'_, K>) -> Option<Job> {
     let metadata = run.task.meta();

@@ -7,13 +7,17 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use punching_fist_api::{Alert, AlertState};
-use sha2::{Digest, Sha256};
+
+use crate::identity::digest;
 
 pub use cut::{MAX_BYTES, MAX_KNOWN_ALERTS, MAX_SPEC_ALERTS};
 pub(crate) use cut::{bytes, cut_joined, facts, summary};
 
 /// Longest fingerprint that an object holds. A longer one is replaced by its hash: cut, two could become one.
 const MAX_FINGERPRINT: usize = 128;
+
+/// Hex digits of a fingerprint of our own: as many as Alertmanager's have.
+const FINGERPRINT_DIGITS: usize = 16;
 
 /// A notification as its sender wrote it. Whole: cut only where an object is made of it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -115,20 +119,13 @@ fn supersedes(new: &Alert, old: &Alert) -> bool {
 /// The sender's fingerprint; one of our own from the labels if it sent none, or one that no object can hold.
 pub(crate) fn fingerprint(alert: &Alert) -> String {
     match alert.fingerprint.as_str() {
-        "" => hashed(alert.labels.iter().flat_map(|(name, value)| [name.as_str(), value])),
-        long if long.len() > MAX_FINGERPRINT => hashed([long]),
+        "" => {
+            let labels = alert.labels.iter().flat_map(|(name, value)| [name.as_str(), value]);
+            digest(labels, FINGERPRINT_DIGITS)
+        }
+        long if long.len() > MAX_FINGERPRINT => digest([long], FINGERPRINT_DIGITS),
         given => given.to_owned(),
     }
-}
-
-fn hashed<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
-    let mut hash = Sha256::new();
-    for part in parts {
-        // The length first: two lists that read alike when joined stay apart.
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part);
-    }
-    crate::identity::hex(&hash.finalize(), 16)
 }
 
 #[cfg(test)]

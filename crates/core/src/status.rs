@@ -103,7 +103,6 @@ impl ControllerStatus {
             result,
         } = task.task_status().cloned().unwrap_or_default();
         conditions.retain(|condition| conditions::OURS.contains(&condition.type_.as_str()));
-        let prompted = task.as_alert().and_then(|alert| alert.status.as_ref()?.prompted_alerts);
         Self {
             observed_generation,
             phase,
@@ -119,7 +118,7 @@ impl ControllerStatus {
             metered,
             attempts,
             result: result.and_then(ShortFinding::of),
-            prompted_alerts: prompted,
+            prompted_alerts: task.as_alert().and_then(|alert| alert.status.as_ref()?.prompted_alerts),
         }
     }
 

@@ -136,53 +136,72 @@ fn an_open_task_takes_everything_in() {
     }
 }
 
-#[test]
-fn a_finished_task_is_followed_by_new_work_alone() {
-    use Phase::{Failed, Succeeded};
-    let done = (Succeeded, reasons::VERDICT_REACHED, Some(1));
-    let late = (Succeeded, reasons::VERDICT_REACHED, Some(1));
-    let fault = (Failed, reasons::BACKOFF_LIMIT_EXCEEDED, Some(1));
-    let lost = (Failed, reasons::JOB_LOST, Some(1));
-    let cancelled = (Failed, reasons::CANCELLED, Some(1));
-    let cancelled_waiting = (Failed, reasons::CANCELLED, None);
-    let closed_waiting = (Succeeded, reasons::ALERT_RESOLVED, None);
-    let stopped = (Failed, reasons::ALERT_RESOLVED, Some(1));
-    for (end, known, text, expected) in [
-        // A repeat, the twin's repeat, and the same episode with the start that another Alertmanager has.
-        (done, "f@5", "f@5", "merge"),
-        (done, "f@5", "f@4", "merge"),
-        // Over.
-        (done, "f@5", "f@5-", "merge"),
-        (done, "f@5", "f@4-", "nothing"),
-        (done, "f@5", "x@5-", "nothing"),
-        // It stopped and came back; also if nobody told us that it had stopped.
-        (done, "f@5-", "f@6", "successor"),
-        (done, "f@5", "f@6", "successor"),
-        // One that the task never had; one that joined too late for the prompt.
-        (done, "f@5", "f@5 g@6", "successor"),
-        (done, "f@5", "g@1", "successor"),
-        (late, "f@5 g@6", "f@5 g@6", "successor"),
-        (late, "f@5 g@6", "f@5", "merge"),
-        (late, "f@5 g@6", "f@5 g@6-", "merge"),
-        // A fault handled nothing, but what is over needs nobody.
-        (fault, "f@5", "f@5", "successor"),
-        (fault, "f@5", "f@4", "successor"),
-        (fault, "f@5", "f@5-", "merge"),
-        (lost, "f@5", "f@5", "successor"),
-        // A person's cancel is an answer to what was there.
-        (cancelled, "f@5", "f@5", "merge"),
-        (cancelled, "f@5", "f@6", "successor"),
-        (cancelled, "f@5", "f@5 g@6", "successor"),
-        (cancelled_waiting, "f@5 g@6", "f@5 g@6", "merge"),
-        // Ended because nothing fired: what fires was never looked at, whatever its start.
-        (closed_waiting, "f@5-", "f@5", "successor"),
-        (stopped, "f@5-", "f@5", "successor"),
-        (closed_waiting, "f@5-", "f@5-", "merge"),
-    ] {
-        let (phase, reason, prompted) = end;
+/// How a run ended: phase, reason, and how many alerts its prompt had.
+type End = (Phase, &'static str, Option<i64>);
+
+const DONE: End = (Phase::Succeeded, reasons::VERDICT_REACHED, Some(1));
+
+/// What is known of a run that ended so, what arrives, and what that leads to.
+fn assert_follows(end: End, cases: &[(&str, &str, &str)]) {
+    let (phase, reason, prompted) = end;
+    for (known, text, expected) in cases {
         let task = with_status(first("f@5"), Some(phase), reason, prompted, known);
-        assert_eq!(word(&decided(&[task], text)), expected, "{text:?} after {reason} with {known:?}");
+        assert_eq!(word(&decided(&[task], text)), *expected, "{text:?} after {reason} with {known:?}");
     }
+}
+
+#[test]
+fn what_a_finished_task_handled_is_no_new_work() {
+    let cases = [
+        // A repeat, the twin's repeat, and the same episode with the start that another Alertmanager has.
+        ("f@5", "f@5", "merge"),
+        ("f@5", "f@4", "merge"),
+        // Over.
+        ("f@5", "f@5-", "merge"),
+        ("f@5", "f@4-", "nothing"),
+        ("f@5", "x@5-", "nothing"),
+    ];
+    assert_follows(DONE, &cases);
+}
+
+#[test]
+fn a_finished_task_is_followed_by_new_work() {
+    let cases = [
+        // It stopped and came back; also if nobody told us that it had stopped.
+        ("f@5-", "f@6", "successor"),
+        ("f@5", "f@6", "successor"),
+        // One that the task never had; one that joined too late for the prompt.
+        ("f@5", "f@5 g@6", "successor"),
+        ("f@5", "g@1", "successor"),
+        ("f@5 g@6", "f@5 g@6", "successor"),
+        ("f@5 g@6", "f@5", "merge"),
+        ("f@5 g@6", "f@5 g@6-", "merge"),
+    ];
+    assert_follows(DONE, &cases);
+}
+
+#[test]
+fn a_fault_handled_nothing_but_what_is_over_needs_nobody() {
+    let cases = [("f@5", "f@5", "successor"), ("f@5", "f@4", "successor"), ("f@5", "f@5-", "merge")];
+    assert_follows((Phase::Failed, reasons::BACKOFF_LIMIT_EXCEEDED, Some(1)), &cases);
+    assert_follows((Phase::Failed, reasons::JOB_LOST, Some(1)), &cases[..1]);
+}
+
+#[test]
+fn a_persons_cancel_is_an_answer_to_what_was_there() {
+    let cases = [("f@5", "f@5", "merge"), ("f@5", "f@6", "successor"), ("f@5", "f@5 g@6", "successor")];
+    assert_follows((Phase::Failed, reasons::CANCELLED, Some(1)), &cases);
+    let waiting = (Phase::Failed, reasons::CANCELLED, None);
+    assert_follows(waiting, &[("f@5 g@6", "f@5 g@6", "merge")]);
+}
+
+/// Ended because nothing fired: what fires was never looked at, whatever its start.
+#[test]
+fn what_fires_after_a_task_that_ended_for_nothing_is_new_work() {
+    let waiting = (Phase::Succeeded, reasons::ALERT_RESOLVED, None);
+    assert_follows(waiting, &[("f@5-", "f@5", "successor"), ("f@5-", "f@5-", "merge")]);
+    let stopped = (Phase::Failed, reasons::ALERT_RESOLVED, Some(1));
+    assert_follows(stopped, &[("f@5-", "f@5", "successor")]);
 }
 
 #[test]

@@ -15,52 +15,56 @@ fn of(alerts: Vec<Alert>) -> Notification {
     Notification { group_key: "key".into(), alerts, ..Notification::default() }
 }
 
-#[test]
-fn whatever_arrives_fits_the_spec() {
-    let long = |text: &str, count: usize| text.repeat(count);
-    let text_map = |entries: usize, text: &str| map((0..entries).map(|i| (format!("n{i}"), text.to_owned())));
-    for (name, alerts, held) in [
-        ("a 1 MiB annotation", vec![alert(1, map([]), text_map(1, &long("x", 1 << 20)))], 1),
-        ("200 alerts", (0..200).map(|i| alert(i, text_map(5, "value"), text_map(2, "text"))).collect(), 50),
-        ("2000 alerts", (0..2000).map(|i| alert(i, text_map(1, "v"), map([]))).collect(), 50),
-        (
-            "200 verbose alerts",
-            (0..200)
-                .map(|i| alert(i, text_map(30, &long("🔥", 100)), text_map(5, &long("long ", 1000))))
-                .collect(),
-            50,
-        ),
-        ("too many labels", vec![alert(1, text_map(5000, "v"), map([]))], 1),
-        ("a label's name", vec![alert(1, map([(long("n", 100_000), "v".into())]), map([]))], 1),
-        (
-            "only escapes",
-            (0..60)
-                .map(|i| alert(i, text_map(20, &long("\u{1}", 400)), text_map(20, &long("\u{1}", 9000))))
-                .collect(),
-            1,
-        ),
-        (
-            "a long URL",
-            vec![Alert { generator_url: Some(long("u", 100_000)), ..alert(1, map([]), map([])) }],
-            1,
-        ),
-    ] {
-        let total = alerts.len();
-        let facts = facts(&of(alerts), |_| true);
-        assert!(bytes(&facts) <= MAX_BYTES, "{name}: {} bytes", bytes(&facts));
-        assert!(
-            facts.alerts.len() >= held && facts.alerts.len() <= 50,
-            "{name}: {} alerts",
-            facts.alerts.len()
-        );
-        assert_eq!(facts.further_alerts.len(), total.min(500) - facts.alerts.len(), "{name}");
-        assert_eq!(facts.truncated_alerts, i64::try_from(total - facts.alerts.len()).unwrap(), "{name}");
-        for alert in &facts.alerts {
-            for (label, value) in alert.labels.iter().chain(&alert.annotations) {
-                assert!(label.len() <= 256 && value.chars().count() <= 8192, "{name}");
-            }
-            assert!(alert.labels.len() <= 128 && alert.annotations.len() <= 128, "{name}");
+/// As many labels or annotations, each with this text.
+fn texts(entries: usize, text: &str) -> BTreeMap<String, String> {
+    map((0..entries).map(|i| (format!("n{i}"), text.to_owned())))
+}
+
+fn many(count: usize, make: impl Fn(usize) -> Alert) -> Vec<Alert> {
+    (0..count).map(make).collect()
+}
+
+/// These alerts fit an object, which holds `held` of them at least.
+fn assert_fits(name: &str, alerts: Vec<Alert>, held: usize) {
+    let total = alerts.len();
+    let facts = facts(&of(alerts), |_| true);
+    assert!(bytes(&facts) <= MAX_BYTES, "{name}: {} bytes", bytes(&facts));
+    let whole = facts.alerts.len();
+    assert!((held..=50).contains(&whole), "{name}: {whole} alerts");
+    assert_eq!(facts.further_alerts.len(), total.min(500) - whole, "{name}");
+    assert_eq!(facts.truncated_alerts, i64::try_from(total - whole).unwrap(), "{name}");
+    for alert in &facts.alerts {
+        for (label, value) in alert.labels.iter().chain(&alert.annotations) {
+            assert!(label.len() <= 256 && value.chars().count() <= 8192, "{name}");
         }
+        assert!(alert.labels.len() <= 128 && alert.annotations.len() <= 128, "{name}");
+    }
+}
+
+#[test]
+fn however_many_arrive_they_fit_the_spec() {
+    let (fire, word) = ("🔥".repeat(100), "long ".repeat(1000));
+    let (few, all) = ("\u{1}".repeat(400), "\u{1}".repeat(9000));
+    for (name, alerts, held) in [
+        ("200 alerts", many(200, |i| alert(i, texts(5, "value"), texts(2, "text"))), 50),
+        ("2000 alerts", many(2000, |i| alert(i, texts(1, "v"), map([]))), 50),
+        ("200 verbose alerts", many(200, |i| alert(i, texts(30, &fire), texts(5, &word))), 50),
+        ("only escapes", many(60, |i| alert(i, texts(20, &few), texts(20, &all))), 1),
+    ] {
+        assert_fits(name, alerts, held);
+    }
+}
+
+#[test]
+fn however_long_its_parts_an_alert_fits_the_spec() {
+    let url = Some("u".repeat(100_000));
+    for (name, alert) in [
+        ("a 1 MiB annotation", alert(1, map([]), texts(1, &"x".repeat(1 << 20)))),
+        ("too many labels", alert(1, texts(5000, "v"), map([]))),
+        ("a label's name", alert(1, map([("n".repeat(100_000), "v".into())]), map([]))),
+        ("a long URL", Alert { generator_url: url, ..alert(1, map([]), map([])) }),
+    ] {
+        assert_fits(name, vec![alert], 1);
     }
 }
 

@@ -184,26 +184,20 @@ fn an_admitted_task_makes_its_job_once_and_never_again() {
 
 #[test]
 fn under_way() {
-    let obstacle = || Some(Obstacle { reason: reasons::IMAGE_PULL_FAILED, message: "m".into() });
+    let waits = || {
+        let obstacle = Obstacle { reason: reasons::IMAGE_PULL_FAILED, message: "m".into() };
+        pod("p", PodState::Waiting(Some(obstacle)))
+    };
+    let (failed, runs) = (|| ended("q", 10, ""), pod("p", PodState::Running));
     let rows = [
         (json!({}), vec![], "Pending", "Starting"),
         (json!({"active": 1}), vec![], "Pending", "Starting"),
         (json!({"active": 1}), vec![pod("p", PodState::Waiting(None))], "Pending", "Starting"),
-        (json!({"active": 1}), vec![pod("p", PodState::Waiting(obstacle()))], "Pending", "ImagePullFailed"),
-        (json!({"active": 1}), vec![pod("p", PodState::Running)], "Running", "AgentRunning"),
-        (json!({"failed": 1}), vec![ended("p", 10, "")], "Retrying", "Retrying"),
-        (
-            json!({"failed": 1, "active": 1}),
-            vec![ended("p", 10, ""), pod("q", PodState::Running)],
-            "Retrying",
-            "Retrying",
-        ),
-        (
-            json!({"failed": 1, "active": 1}),
-            vec![ended("p", 10, ""), pod("q", PodState::Waiting(obstacle()))],
-            "Retrying",
-            "ImagePullFailed",
-        ),
+        (json!({"active": 1}), vec![waits()], "Pending", "ImagePullFailed"),
+        (json!({"active": 1}), vec![runs.clone()], "Running", "AgentRunning"),
+        (json!({"failed": 1}), vec![failed()], "Retrying", "Retrying"),
+        (json!({"failed": 1, "active": 1}), vec![failed(), runs], "Retrying", "Retrying"),
+        (json!({"failed": 1, "active": 1}), vec![failed(), waits()], "Retrying", "ImagePullFailed"),
     ];
     for (status, pods, phase, reason) in rows {
         let Decision::Follow(progress) =
@@ -217,6 +211,10 @@ fn under_way() {
             "{status}"
         );
     }
+}
+
+#[test]
+fn a_run_that_is_to_fail_goes_on_while_its_pods_do() {
     let target = json!({"failed": 1, "conditions": [{"type": "FailureTarget", "status": "True", "reason": "DeadlineExceeded", "lastTransitionTime": at(0).to_string()}]});
     let Decision::Follow(progress) = decided(&task(json!({}), started()), Some(&job(target)), &[], 1) else {
         panic!()
