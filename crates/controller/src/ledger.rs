@@ -95,7 +95,8 @@ impl Inner {
         let Some((task, record)) = pod.labels().get(names::LABEL_TASK_ID).zip(PodRecord::of(pod)) else {
             return;
         };
-        if owning_job(pod).is_none_or(|owner| owner.name != job::name(task)) {
+        let is_owned = owning_job(pod).is_some_and(|owner| owner.name == job::name(task));
+        if !is_owned || !job::has_made(task, &record.name) {
             return;
         }
         if let Some(listed) = &mut self.listed {
@@ -131,7 +132,7 @@ mod tests {
         };
         let owner = json!({"apiVersion": "batch/v1", "kind": "Job", "name": "openhands-task-task", "uid": "j", "controller": true});
         serde_json::from_value(json!({
-            "metadata": {"name": uid, "uid": uid, "labels": {"task.id": "task", "punching-fist.io/profile": "p"}, "ownerReferences": [owner]},
+            "metadata": {"name": format!("openhands-task-task-{uid}"), "uid": uid, "labels": {"task.id": "task", "punching-fist.io/profile": "p"}, "ownerReferences": [owner]},
             "status": {"containerStatuses": [{"name": "openhands-task", "image": "", "imageID": "", "ready": running, "restartCount": 0, "state": state}]},
         }))
         .unwrap()
@@ -170,9 +171,13 @@ mod tests {
     #[test]
     fn a_pod_that_the_job_did_not_make_says_nothing() {
         let ledger = Ledger::default();
-        let mut forged = pod("a", false);
-        forged.metadata.owner_references = None;
-        ledger.note(&Event::Apply(forged));
+        let mut orphan = pod("a", false);
+        orphan.metadata.owner_references = None;
+        ledger.note(&Event::Apply(orphan));
+        // The Job controller adopts pods that have its label.
+        let mut adopted = pod("a", false);
+        adopted.metadata.name = Some("anything".to_owned());
+        ledger.note(&Event::Apply(adopted));
         assert!(ledger.pods_of("task").is_empty());
     }
 

@@ -200,29 +200,38 @@ impl<'a, K: Task> Pass<'a, K> {
 
     /// Asks for a slot, and takes it if it is granted.
     async fn ask(&self) -> Result<Action, Error> {
-        if let Some(hindrance) = preflight::namespace(self.task, self.context) {
-            return self.hold_up(&hindrance).await;
-        }
         let granted = self.context.queue.is_granted(&self.uid);
         let prompted = self.task.as_alert().map(prompt::known_alerts);
-        let cleared = match preflight::clear(self.task, prompted.unwrap_or(0), self.context) {
-            Ok(cleared) => cleared,
-            Err(hindrance) => return self.hold_up(&hindrance).await,
-        };
-        if let Some(hindrance) = preflight::key(self.task, cleared.profile, self.context) {
+        if let Some(hindrance) = self.hindrance(prompted.unwrap_or(0), granted).await? {
             return self.hold_up(&hindrance).await;
-        }
-        let queued = self.status.reason() == reasons::QUEUED;
-        if granted || !queued {
-            let missing = preflight::service_account(self.task, cleared.profile, self.context).await?;
-            if let Some(hindrance) = missing {
-                return self.hold_up(&hindrance).await;
-            }
         }
         if !granted {
             let say = Say::new(reasons::QUEUED, "waits for a free slot");
             return self.wait(&say, false, AT_REST).await;
         }
+        self.admit(prompted).await
+    }
+
+    /// What is in the way of a run. One that only goes on waiting in line isn't worth a look at the API server.
+    async fn hindrance(&self, prompted: usize, granted: bool) -> Result<Option<Hindrance>, Error> {
+        if let Some(hindrance) = preflight::namespace(self.task, self.context) {
+            return Ok(Some(hindrance));
+        }
+        let profile = match preflight::clear(self.task, prompted, self.context) {
+            Ok(cleared) => cleared.profile,
+            Err(hindrance) => return Ok(Some(hindrance)),
+        };
+        if let Some(hindrance) = preflight::key(self.task, profile, self.context) {
+            return Ok(Some(hindrance));
+        }
+        if granted || self.status.reason() != reasons::QUEUED {
+            return preflight::service_account(self.task, profile, self.context).await;
+        }
+        Ok(None)
+    }
+
+    /// Writes down that it has a slot; the pass that this wakes makes the Job.
+    async fn admit(&self, prompted: Option<usize>) -> Result<Action, Error> {
         let prompted = prompted.and_then(|count| i64::try_from(count).ok());
         let status = self.status.clone().admitted(job::name(&self.uid), prompted, self.generation, self.now);
         if let Err(error) = self.write(self.task, status).await {

@@ -158,20 +158,22 @@ fn failing(verb: &str, resource: &str, fault: &Fault) -> RecordingApi {
     api
 }
 
+/// The calls that a run is made of, and more than one run makes.
+const CALLS: [(&str, &str); 11] = [
+    ("apply", "maintenancetasks/status"),
+    ("apply", "alerttasks/status"),
+    ("create", "jobs"),
+    ("create", "alerttasks"),
+    ("create", "events"),
+    ("patch", "jobs"),
+    ("delete", "jobs"),
+    ("get", "serviceaccounts"),
+    ("get", "jobs"),
+    ("get", "pods/log"),
+    ("watch", "*"),
+];
+
 async fn faulty_in_every_call(story: Story) {
-    let calls = [
-        ("apply", "maintenancetasks/status"),
-        ("apply", "alerttasks/status"),
-        ("create", "jobs"),
-        ("create", "alerttasks"),
-        ("create", "events"),
-        ("patch", "jobs"),
-        ("delete", "jobs"),
-        ("get", "serviceaccounts"),
-        ("get", "jobs"),
-        ("get", "pods/log"),
-        ("watch", "*"),
-    ];
     let faults = [
         Fault::Status(409),
         Fault::Status(500),
@@ -182,7 +184,7 @@ async fn faulty_in_every_call(story: Story) {
     ];
     let undisturbed = told(story, None).await;
     let called = |(verb, resource): &(&str, &str)| !undisturbed.calls_of(verb, resource).is_empty();
-    for (verb, resource) in calls.into_iter().filter(called) {
+    for (verb, resource) in CALLS.into_iter().filter(called) {
         // How long an answer may take to begin is the client's business: a watch that never begins is nobody's event.
         let hangs = |fault: &&Fault| matches!(fault, Fault::Hang | Fault::DoneThenHang);
         for fault in faults.iter().filter(|fault| verb != "watch" || !hangs(fault)) {

@@ -29,8 +29,8 @@ fn writes(ground: &Ground) -> Vec<String> {
     .collect()
 }
 
-#[tokio::test(start_paused = true)]
-async fn the_end_has_an_order_report_then_status_then_ttl() {
+/// A run that has ended with a verdict in both forms, and its Job.
+async fn with_a_verdict() -> (Ground, String) {
     let mut ground = Ground::new();
     maintenance(&ground.api, "mt");
     let (job, pod) = ground.running::<MaintenanceTask>("mt").await;
@@ -39,6 +39,12 @@ async fn the_end_has_an_order_report_then_status_then_ttl() {
     ground.cluster.complete(&job);
     ground.api.forget();
     ground.drive::<MaintenanceTask>("mt").await;
+    (ground, job)
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_has_an_order_report_then_status_then_ttl() {
+    let (ground, job) = with_a_verdict().await;
     assert_eq!(
         writes(&ground),
         [
@@ -47,6 +53,12 @@ async fn the_end_has_an_order_report_then_status_then_ttl() {
             "patch jobs punching-fist-controller",
         ]
     );
+    assert_eq!(ttl(&ground, &job), Some(3600));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_verdict_is_mirrored_and_counted() {
+    let (ground, _) = with_a_verdict().await;
     let status = status(&ground);
     let result = status.result.unwrap();
     assert_eq!((status.phase, status.reason.as_deref()), (Some(Phase::Succeeded), Some("VerdictReached")));
@@ -55,7 +67,6 @@ async fn the_end_has_an_order_report_then_status_then_ttl() {
         (Some(Verdict::Diagnosed), Some("The disk is full."))
     );
     assert_eq!((result.report, result.plan), (long().report, long().plan));
-    assert_eq!(ttl(&ground, &job), Some(3600));
     assert!(status.start_time.unwrap().0 <= status.completion_time.unwrap().0);
     for (type_, holds) in [
         (reasons::COMPLETE, true),
