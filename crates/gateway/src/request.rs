@@ -285,48 +285,64 @@ mod tests {
         }
     }
 
-    #[test]
-    fn what_is_refused() {
-        for (endpoint, body, why) in [
-            (Endpoint::ChatCompletions, "", "can't be read"),
-            (Endpoint::ChatCompletions, "[]", "a JSON object"),
-            (Endpoint::ChatCompletions, "{}", "names no model; the profile's is \"usual\""),
-            (Endpoint::ChatCompletions, r#"{"model":5}"#, "names no model"),
-            (Endpoint::ChatCompletions, r#"{"model":"cheap","model":"dear"}"#, "twice"),
-            (Endpoint::ChatCompletions, r#"{"model":"cheap","mod\u0065l":"dear"}"#, "twice"),
-            (Endpoint::ChatCompletions, r#"{"model":"m","service_tier":"priority"}"#, "service_tier"),
-            (Endpoint::Responses, r#"{"model":"m","previous_response_id":"r"}"#, "previous_response_id"),
-            (Endpoint::Responses, r#"{"model":"m","background":true}"#, "background"),
-            (Endpoint::Responses, r#"{"model":"m","prompt":{"id":"p"}}"#, "prompt"),
-            (Endpoint::ChatCompletions, r#"{"model":"m","max_tokens":5.0}"#, "max_tokens"),
-            (
-                Endpoint::ChatCompletions,
-                r#"{"model":"m","max_completion_tokens":"5"}"#,
-                "max_completion_tokens",
-            ),
-            (Endpoint::ChatCompletions, r#"{"model":"m","max_completion_tokens":0,"max_tokens":5}"#, "max_c"),
-            (Endpoint::Completions, r#"{"model":"m","max_tokens":-1}"#, "max_tokens"),
-            (Endpoint::Responses, r#"{"model":"m","max_output_tokens":1e3}"#, "max_output_tokens"),
-            (Endpoint::ChatCompletions, r#"{"model":"m","n":"9"}"#, "\"n\""),
-            (
-                Endpoint::ChatCompletions,
-                &format!(r#"{{"model":"m","n":1{}}}"#, "0".repeat(2000)),
-                "out of range",
-            ),
-            (
-                Endpoint::ChatCompletions,
-                &format!(r#"{{"model":"m","audio":[{}0]}}"#, "0,".repeat(2000)),
-                "audio",
-            ),
-            (Endpoint::ChatCompletions, r#"{"model":"m","models":["dear"]}"#, "models"),
-            (Endpoint::Messages, r#"{"model":"m","speed":"fast"}"#, "speed"),
-            (Endpoint::Messages, r#"{"model":"m","messages":[{"content":[{"file_id":"f"}]}]}"#, "file_id"),
-        ] {
+    fn assert_refused(endpoint: Endpoint, cases: &[(&str, &str)]) {
+        for (body, why) in cases {
             let error = read(endpoint, body).unwrap_err();
             assert!(error.contains(why), "{body}: {error}");
         }
+    }
+
+    #[test]
+    fn what_is_no_request_is_refused() {
+        let cases = [
+            ("", "can't be read"),
+            ("[]", "a JSON object"),
+            ("{}", "names no model; the profile's is \"usual\""),
+            (r#"{"model":5}"#, "names no model"),
+            (r#"{"model":"cheap","model":"dear"}"#, "twice"),
+            (r#"{"model":"cheap","mod\u0065l":"dear"}"#, "twice"),
+        ];
+        assert_refused(Endpoint::ChatCompletions, &cases);
+    }
+
+    #[test]
+    fn what_has_another_price_is_refused() {
+        let sounds = "0,".repeat(2000);
+        let chat = [
+            (r#"{"model":"m","service_tier":"priority"}"#, "service_tier"),
+            (&format!(r#"{{"model":"m","audio":[{sounds}0]}}"#), "audio"),
+            (r#"{"model":"m","models":["dear"]}"#, "models"),
+        ];
+        assert_refused(Endpoint::ChatCompletions, &chat);
+        let responses = [
+            (r#"{"model":"m","previous_response_id":"r"}"#, "previous_response_id"),
+            (r#"{"model":"m","background":true}"#, "background"),
+            (r#"{"model":"m","prompt":{"id":"p"}}"#, "prompt"),
+        ];
+        assert_refused(Endpoint::Responses, &responses);
+        let messages = [
+            (r#"{"model":"m","speed":"fast"}"#, "speed"),
+            (r#"{"model":"m","messages":[{"content":[{"file_id":"f"}]}]}"#, "file_id"),
+        ];
+        assert_refused(Endpoint::Messages, &messages);
         let fine = r#"{"model":"m","service_tier":"auto","background":false,"previous_response_id":null}"#;
         assert!(read(Endpoint::Responses, fine).is_ok());
+    }
+
+    #[test]
+    fn what_bounds_the_answer_is_a_number() {
+        let digits = "0".repeat(2000);
+        let chat = [
+            (r#"{"model":"m","max_tokens":5.0}"#, "max_tokens"),
+            (r#"{"model":"m","max_completion_tokens":"5"}"#, "max_completion_tokens"),
+            (r#"{"model":"m","max_completion_tokens":0,"max_tokens":5}"#, "max_c"),
+            (r#"{"model":"m","n":"9"}"#, "\"n\""),
+            (&format!(r#"{{"model":"m","n":1{digits}}}"#), "out of range"),
+        ];
+        assert_refused(Endpoint::ChatCompletions, &chat);
+        assert_refused(Endpoint::Completions, &[(r#"{"model":"m","max_tokens":-1}"#, "max_tokens")]);
+        let responses = [(r#"{"model":"m","max_output_tokens":1e3}"#, "max_output_tokens")];
+        assert_refused(Endpoint::Responses, &responses);
     }
 
     #[test]

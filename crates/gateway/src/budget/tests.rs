@@ -182,6 +182,76 @@ struct Replica {
     calls: Vec<(String, Money)>,
 }
 
+/// What replicas make of a budget, and what has really come of it.
+struct World {
+    budget: Money,
+    status: Status,
+    replicas: Vec<Replica>,
+    now: i64,
+    dearest: Money,
+    really_spent: Money,
+}
+
+impl World {
+    fn new(budget: Money) -> Self {
+        let replicas = (0..3).map(|_| Replica::default()).collect();
+        let (dearest, really_spent) = (Money::ZERO, Money::ZERO);
+        Self { budget, status: Status::default(), replicas, now: 0, dearest, really_spent }
+    }
+
+    fn look(&mut self, replica: usize) {
+        let replica = &mut self.replicas[replica];
+        (replica.seen, replica.version) = (self.status.usage.clone(), self.status.version);
+    }
+
+    fn does(&mut self, replica: usize, deed: Deed, number: usize) -> Result<(), TestCaseError> {
+        match deed {
+            Deed::Later { minutes } => self.now += minutes * 60,
+            Deed::Die => self.replicas[replica].calls.clear(),
+            Deed::Reserve { charge } => self.reserves(replica, cents(charge), number)?,
+            Deed::Settle { which, how } => self.settles(replica, which, how)?,
+        }
+        Ok(())
+    }
+
+    fn reserves(&mut self, replica: usize, charge: Money, number: usize) -> Result<(), TestCaseError> {
+        let replica = &mut self.replicas[replica];
+        let ask = Ask { id: number.to_string(), charge, budget: self.budget, now: at(self.now) };
+        let Decision::Admit(usage) = reserve(replica.seen.as_ref(), &ask) else { return Ok(()) };
+        let before = self.status.total();
+        if self.status.write(&usage, replica.version) {
+            prop_assert!(before < self.budget, "{before} of {} was gone", self.budget);
+            self.dearest = self.dearest.max(ask.charge);
+            self.really_spent = self.really_spent + ask.charge;
+            replica.calls.push((ask.id, ask.charge));
+        }
+        Ok(())
+    }
+
+    fn settles(&mut self, replica: usize, which: usize, how: u8) -> Result<(), TestCaseError> {
+        let replica = &mut self.replicas[replica];
+        let Some((id, charge)) = replica.calls.get(which).cloned() else { return Ok(()) };
+        let end = match how {
+            0 => End::Free,
+            1 => End::Used(Tokens::default(), charge.for_tokens(500_000)),
+            _ => End::Unknown,
+        };
+        let before = self.status.total();
+        let Some(usage) = settle(replica.seen.as_ref(), &id, end, at(self.now)) else { return Ok(()) };
+        if self.status.write(&usage, replica.version) {
+            prop_assert!(self.status.total() <= before, "a settlement never charges more");
+            replica.calls.remove(which);
+        }
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), TestCaseError> {
+        prop_assert!(self.status.usage.iter().all(|usage| usage.in_flight.len() <= CALLS_MAX));
+        prop_assert!(self.status.total() < self.budget + self.dearest || self.dearest == Money::ZERO);
+        Ok(())
+    }
+}
+
 proptest! {
     /// Replicas look when they like, and so decide on what is old: the version alone keeps them together. What the
     /// providers have really been given never passes the budget by more than one call's charge.
@@ -190,48 +260,14 @@ proptest! {
         budget in 0_u64..500,
         deeds in prop::collection::vec((0_usize..3, any::<bool>(), deed()), 1..120),
     ) {
-        let budget = cents(budget);
-        let mut status = Status::default();
-        let mut replicas: Vec<Replica> = (0..3).map(|_| Replica::default()).collect();
-        let (mut now, mut dearest, mut really_spent) = (0, Money::ZERO, Money::ZERO);
+        let mut world = World::new(cents(budget));
         for (number, (replica, looks, deed)) in deeds.into_iter().enumerate() {
-            let replica = &mut replicas[replica];
             if looks {
-                (replica.seen, replica.version) = (status.usage.clone(), status.version);
+                world.look(replica);
             }
-            match deed {
-                Deed::Later { minutes } => now += minutes * 60,
-                Deed::Die => replica.calls.clear(),
-                Deed::Reserve { charge } => {
-                    let ask = Ask { id: number.to_string(), charge: cents(charge), budget, now: at(now) };
-                    let Decision::Admit(usage) = reserve(replica.seen.as_ref(), &ask) else { continue };
-                    let before = status.total();
-                    if status.write(&usage, replica.version) {
-                        prop_assert!(before < budget, "{before} of {budget} was gone");
-                        dearest = dearest.max(ask.charge);
-                        really_spent = really_spent + ask.charge;
-                        replica.calls.push((ask.id, ask.charge));
-                    }
-                }
-                Deed::Settle { which, how } => {
-                    let Some((id, charge)) = replica.calls.get(which).cloned() else { continue };
-                    let used = charge.for_tokens(u64::from(how) * 500_000);
-                    let end = match how {
-                        0 => End::Free,
-                        1 => End::Used(Tokens::default(), used),
-                        _ => End::Unknown,
-                    };
-                    let before = status.total();
-                    let Some(usage) = settle(replica.seen.as_ref(), &id, end, at(now)) else { continue };
-                    if status.write(&usage, replica.version) {
-                        prop_assert!(status.total() <= before, "a settlement never charges more");
-                        replica.calls.remove(which);
-                    }
-                }
-            }
-            prop_assert!(status.usage.iter().all(|usage| usage.in_flight.len() <= CALLS_MAX));
-            prop_assert!(status.total() < budget + dearest || dearest == Money::ZERO);
+            world.does(replica, deed, number)?;
+            world.check()?;
         }
-        prop_assert!(really_spent >= status.total(), "what is charged was once let through");
+        prop_assert!(world.really_spent >= world.status.total(), "what is charged was once let through");
     }
 }
