@@ -14,6 +14,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::PostParams;
 use kube::{Api, Client, ResourceExt};
 use punching_fist_api::{TaskKind, names};
+use punching_fist_core::job;
 use sha2::{Digest, Sha256};
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::Instant;
@@ -258,12 +259,16 @@ fn caller(bound: &Bound, pod: &Pod) -> Result<Caller, &'static str> {
     let owner = pod.owner_references().iter().find(|owner| owner.controller == Some(true));
     let job = owner.filter(|owner| owner.kind == "Job" && owner.api_version == "batch/v1");
     let label = |name| pod.labels().get(name).cloned().ok_or("lacks a label");
+    let task_uid = label(names::LABEL_TASK_ID)?;
+    if !job::has_made(&task_uid, &bound.pod) {
+        return Err("isn't named after its task's Job");
+    }
     Ok(Caller {
         namespace: bound.namespace.clone(),
         pod: bound.pod.clone(),
         kind: kind(pod.labels()).ok_or("doesn't say the kind of its task")?,
         task: pod.annotations().get(names::ANNOTATION_TASK).cloned().ok_or("doesn't name its task")?,
-        task_uid: label(names::LABEL_TASK_ID)?,
+        task_uid,
         job_uid: job.map(|job| job.uid.clone()).ok_or("belongs to no Job")?,
         profile: label(names::LABEL_PROFILE)?,
     })

@@ -243,6 +243,21 @@ async fn only_an_agents_pod_gets_through() {
     }
 }
 
+/// The Job controller adopts any pod that has its label.
+#[tokio::test]
+async fn a_pod_that_the_job_has_adopted_does_not_get_through() {
+    let ground = Ground::new("openai/m").await;
+    let mut pod = common::pod();
+    pod.metadata.name = Some("anything".to_owned());
+    ground.api.seed(&pod);
+    let mut review = common::review();
+    review["status"]["user"]["extra"]["authentication.kubernetes.io/pod-name"] = json!(["anything"]);
+    ground.api.inject("create", "tokenreviews", Fault::Answer(201, review.to_string()), Times::Always);
+    let answer = ground.post("/v1/chat/completions", &body()).await;
+    assert_eq!((word(&answer).as_str(), answer.status.as_u16()), ("Refused", 400));
+    assert!(ground.provider.asked().is_empty() && ground.api.calls_of("apply", "*").is_empty());
+}
+
 #[tokio::test]
 async fn only_a_token_for_this_gateway_gets_through() {
     let reviews: Wrongs<5> = [

@@ -27,6 +27,8 @@ pub const NAMESPACE: &str = "agents";
 pub const TASK: &str = "checkout";
 pub const TASK_UID: &str = "11111111-0000-4000-8000-000000000001";
 pub const JOB_UID: &str = "22222222-0000-4000-8000-000000000001";
+/// As the Job controller names it.
+pub const POD: &str = "openhands-task-11111111-0000-4000-8000-000000000001-abcde";
 pub const POD_UID: &str = "33333333-0000-4000-8000-000000000001";
 pub const TOKEN: &str = "eyJhbGciOiJub25lIn0.eyJhdWQiOiJwdW5jaGluZy1maXN0In0.c2lnbmF0dXJl";
 pub const KEY: &str = "key-of-the-provider-0123456789";
@@ -60,7 +62,7 @@ pub fn review() -> Value {
             "user": {
                 "username": format!("system:serviceaccount:{NAMESPACE}:punching-fist-agent"),
                 "extra": {
-                    "authentication.kubernetes.io/pod-name": ["pod-1"],
+                    "authentication.kubernetes.io/pod-name": [POD],
                     "authentication.kubernetes.io/pod-uid": [POD_UID],
                 },
             },
@@ -83,7 +85,7 @@ pub fn pod() -> Pod {
     serde_json::from_value(json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {
-            "name": "pod-1", "namespace": NAMESPACE, "uid": POD_UID,
+            "name": POD, "namespace": NAMESPACE, "uid": POD_UID,
             "labels": {
                 names::LABEL_APP: names::APP, names::LABEL_COMPONENT: names::COMPONENT_AGENT,
                 names::LABEL_TASK_ID: TASK_UID, names::LABEL_KIND: "MaintenanceTask",

@@ -62,7 +62,7 @@ fn pod(job: &Job, task: &MaintenanceTask) -> Value {
         (names::LABEL_TASK_ID, task.uid().unwrap_or_default()),
     ]);
     let metadata = json!({
-        "name": task.name_any(),
+        "name": format!("{}-bench", punching_fist_core::job::name(&task.uid().unwrap_or_default())),
         "labels": labels,
         "annotations": { names::ANNOTATION_TASK: task.name_any() },
         "ownerReferences": [job.controller_owner_ref(&())],
