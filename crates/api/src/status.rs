@@ -210,7 +210,7 @@ pub struct Reservation {
     #[serde(rename = "chargeUSD")]
     #[schemars(length(min = 1, max = 32))]
     pub charge_usd: String,
-    /// When it began.
+    /// When it began; while it goes on, when its replica of the operator last said so.
     pub time: Time,
 }
 

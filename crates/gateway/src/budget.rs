@@ -4,6 +4,8 @@
 //! money twice: every decision is about one version of the task's status, and is written under that version. A call whose
 //! end nobody saw stays charged.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use punching_fist_api::{Reservation, RunUsage, Usage};
@@ -13,8 +15,11 @@ use serde::Serialize;
 
 /// How many calls of one run may be under way: the list in the status has no more room.
 pub const CALLS_MAX: usize = 64;
-/// A call that began longer ago than this is over, whatever became of it: none lasts longer than an hour.
-pub const OVER_AFTER: SignedDuration = SignedDuration::from_mins(65);
+/// How often a replica says of a call that it goes on.
+pub const RENEWED_EVERY: Duration = Duration::from_secs(60);
+/// A call of which no replica has said so for this long is over: its replica is dead. An engine's patience is longer, so
+/// the run still learns of it that its budget is spent.
+pub const OVER_AFTER: SignedDuration = SignedDuration::from_mins(5);
 
 /// The fields of a task's status that belong to the gateway, and no others: an apply takes over every field that it
 /// holds, and deletes every field that it held before and leaves out. The agent's steps are the controller's.
@@ -160,7 +165,7 @@ pub fn reserve(usage: Option<&RunUsage>, ask: &Ask) -> Decision {
     usage.in_flight.push(Reservation {
         id: ask.id.clone(),
         charge_usd: ask.charge.to_string(),
-        time: Time(punching_fist_core::status::whole_seconds(ask.now)),
+        time: written(ask.now),
     });
     Decision::Admit(usage)
 }
@@ -180,6 +185,19 @@ pub fn settle(usage: Option<&RunUsage>, id: &str, end: End, now: Timestamp) -> O
     }
     usage.fold(now);
     Some(usage)
+}
+
+/// What is written while a call goes on; none if its charge is settled already.
+pub fn renew(usage: Option<&RunUsage>, id: &str, now: Timestamp) -> Option<GatewayUsage> {
+    let mut usage = GatewayUsage::read(usage);
+    usage.in_flight.iter_mut().find(|entry| entry.id == id)?.time = written(now);
+    usage.fold(now);
+    Some(usage)
+}
+
+/// A time as the status has it.
+fn written(now: Timestamp) -> Time {
+    Time(punching_fist_core::status::whole_seconds(now))
 }
 
 /// Whether the call is written down.

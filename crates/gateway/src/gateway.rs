@@ -47,7 +47,7 @@ pub struct Timeouts {
     pub first_byte: Duration,
     /// From one piece of a stream to the next.
     pub piece: Duration,
-    /// For a whole call. Never more than an hour: after that a call counts as over.
+    /// For a whole call.
     pub whole: Duration,
 }
 

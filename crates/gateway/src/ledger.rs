@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use punching_fist_api::TaskSpec;
 use punching_fist_core::money::Money;
 use tokio::time::{Instant, sleep};
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::{debug, warn};
 
 use crate::budget::{self, Ask, Decision, End, GatewayUsage};
@@ -45,6 +45,8 @@ pub(crate) struct Reserved {
     id: String,
     /// What it ends with if nobody says more; none if nothing is written or all is said.
     unsaid: Option<End>,
+    /// Says that it goes on.
+    renewing: Option<AbortOnDropHandle<()>>,
 }
 
 /// What has to be known to decide on a call.
@@ -111,6 +113,7 @@ impl Ledger {
             caller: wish.caller.clone(),
             id: format!("{:016x}", rand::random::<u64>()),
             unsaid: None,
+            renewing: None,
         };
         self.try_reserve(wish, &mut reserved).await?;
         Ok(reserved)
@@ -164,8 +167,9 @@ impl Ledger {
         let until = Instant::now() + SETTLE;
         let mut pause = PAUSE;
         let mut live = false;
+        let settled = |known: &Known| budget::settle(known.usage(), id, end, Timestamp::now());
         loop {
-            match self.settle_once(caller, id, end, live).await {
+            match self.change(caller, live, &settled).await {
                 Ok(true) => return,
                 Ok(false) => live = true,
                 Err(error) if Instant::now() + pause >= until => {
@@ -183,15 +187,34 @@ impl Ledger {
         }
     }
 
-    /// Whether nothing is left to do. What is remembered is enough to write on, not to leave it.
-    async fn settle_once(&self, caller: &Caller, id: &str, end: End, live: bool) -> Result<bool, CallError> {
+    /// Says again and again of a call that it goes on.
+    async fn renew(&self, caller: &Caller, id: &str) {
+        let renewed = |known: &Known| budget::renew(known.usage(), id, Timestamp::now());
+        loop {
+            sleep(budget::RENEWED_EVERY).await;
+            let mut done = self.change(caller, false, &renewed).await;
+            while matches!(done, Ok(false)) {
+                done = self.change(caller, true, &renewed).await;
+            }
+            if let Err(error) = done {
+                debug!(%error, "it isn't written that a call goes on");
+            }
+        }
+    }
+
+    /// Writes what a task's usage becomes; none: it stays. Whether nothing is left to do: what is remembered is enough to
+    /// write on, not to leave it.
+    async fn change(
+        &self,
+        caller: &Caller,
+        live: bool,
+        becomes: &(dyn Fn(&Known) -> Option<GatewayUsage> + Sync),
+    ) -> Result<bool, CallError> {
         let turn = self.tasks.turn(caller);
         let _turn = turn.lock().await;
         let known = if live { self.tasks.live(caller).await? } else { self.tasks.known(caller).await? };
         let Some(known) = known else { return Ok(true) };
-        let Some(usage) = budget::settle(known.usage(), id, end, Timestamp::now()) else {
-            return Ok(known.live);
-        };
+        let Some(usage) = becomes(&known) else { return Ok(known.live) };
         match self.write(caller, &known, &usage).await {
             Ok(()) => Ok(true),
             Err(error) if error.is_not_found() => Ok(true),
@@ -225,6 +248,9 @@ impl Reserved {
     /// It goes out now: from here on it may cost something.
     pub(crate) fn goes_out(&mut self) {
         self.unsaid = Some(End::Unknown);
+        let (ledger, caller, id) = (self.ledger.clone(), self.caller.clone(), self.id.clone());
+        let renewing = tokio::spawn(async move { ledger.renew(&caller, &id).await });
+        self.renewing = Some(AbortOnDropHandle::new(renewing));
     }
 
     /// What became of it.
@@ -235,6 +261,7 @@ impl Reserved {
 
 impl Drop for Reserved {
     fn drop(&mut self) {
+        self.renewing = None;
         let Some(end) = self.unsaid else { return };
         let (ledger, caller, id) = (self.ledger.clone(), self.caller.clone(), std::mem::take(&mut self.id));
         self.ledger.settling.spawn(async move { ledger.settle(&caller, &id, end).await });

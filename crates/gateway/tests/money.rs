@@ -2,12 +2,15 @@
 
 mod common;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use common::{Answer, Ground, NAMESPACE, Script, TASK, heal, nothing_in_flight, request, send, usage};
 use futures::future::join_all;
+use prometheus::Registry;
 use punching_fist_api::{MaintenanceTask, Reservation};
 use punching_fist_core::money::Money;
+use punching_fist_gateway::{Gateway, Keys, Metrics};
 use punching_fist_testkit::recording::{Fault, Times};
 use punching_fist_testkit::wait::until;
 use serde_json::{Value, json};
@@ -146,6 +149,32 @@ async fn what_a_dead_replica_left_stays_charged() {
         "the old one is spent"
     );
     assert_eq!(usage.in_flight.len(), 1, "the young one may be under way at another replica");
+}
+
+#[tokio::test]
+async fn a_call_that_goes_on_for_long_is_not_taken_for_dead() {
+    let mut ground = Ground::new("openai/m").await;
+    let (settings, metrics) = (Arc::new(ground.settings.clone()), Metrics::register(&Registry::new()));
+    let keys = Keys::new(&settings);
+    ground.gateway = Gateway::new(ground.api.client(), settings, keys, metrics.unwrap()).unwrap();
+    let call = held_call(&ground).await;
+    let age = || jiff::Timestamp::now().duration_since(ground.usage().in_flight[0].time.0);
+    for _ in 0..2 {
+        ground.api.change::<MaintenanceTask>(NAMESPACE, TASK, |task| {
+            let usage = task.status.as_mut().unwrap().task.usage.as_mut().unwrap();
+            usage.in_flight[0].time.0 -= jiff::SignedDuration::from_mins(4);
+        });
+        assert!(age().as_mins() >= 4);
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(61)).await;
+        tokio::time::resume();
+        let is_renewed = async || (age().as_mins() < 1).then_some(());
+        until("it is written that the call goes on", Duration::from_secs(20), is_renewed).await.unwrap();
+    }
+    ground.provider.go.notify_one();
+    assert_eq!(call.await.unwrap().status, 200);
+    let usage = nothing_in_flight(&ground.api).await;
+    assert_eq!((usage.total.cost_usd.as_deref(), usage.total.calls), (Some("0.4"), 1));
 }
 
 /// What died holds all that is left. That isn't the run's end: its charge is only reserved.

@@ -50,7 +50,12 @@ fn a_call_goes_out_while_something_is_left() {
         ("a unit left", Some(usage("0.999999999999", &[])), ask("9", "1", 0), "admit"),
         ("spent", Some(usage("1", &[])), ask("0.1", "1", 0), "spent"),
         ("reserved by others", Some(usage("0.5", &[("0.5", 0)])), ask("0.1", "1", 0), "wait"),
-        ("an hour later it is spent", Some(usage("0.5", &[("0.5", 0)])), ask("0.1", "1", old), "spent"),
+        (
+            "of which nobody says that it goes on is spent",
+            Some(usage("0.5", &[("0.5", 0)])),
+            ask("0.1", "1", old),
+            "spent",
+        ),
         ("no budget", None, ask("0.1", "0", 0), "spent"),
         ("no price", Some(usage("7", &[("7", 0)])), ask("0", "0", 0), "admit"),
         ("an amount that can't be read", Some(usage("free", &[])), ask("0.1", "99", 0), "spent"),
@@ -86,6 +91,18 @@ fn a_charge_becomes_what_the_answer_said() {
         assert!(after.in_flight.is_empty());
         assert_eq!(settle(Some(&read(&after)), "0", end, at(1)), None, "it is settled once");
     }
+}
+
+#[test]
+fn a_call_that_is_renewed_stays_under_way() {
+    let before = usage("0.5", &[("0.2", 0), ("0.1", 0)]);
+    let over = OVER_AFTER.as_secs() + 1;
+    let renewed = read(&renew(Some(&before), "0", at(over - 60)).unwrap());
+    let after = renew(Some(&renewed), "0", at(over)).unwrap();
+    assert_eq!((after.cost_usd.as_str(), after.in_flight.len()), ("0.6", 1), "the other is over");
+    assert_eq!(renew(Some(&read(&after)), "1", at(over)), None, "what is spent isn't renewed");
+    let settled = settle(Some(&read(&after)), "0", End::Free, at(3 * over)).unwrap();
+    assert_eq!((settled.cost_usd.as_str(), settled.in_flight.len()), ("0.6", 0));
 }
 
 #[test]
@@ -130,6 +147,10 @@ enum Deed {
         which: usize,
         how: u8,
     },
+    /// Says that one of its calls goes on.
+    Renew {
+        which: usize,
+    },
     /// Forgets its calls, as a replica that is killed.
     Die,
     /// Time passes.
@@ -142,8 +163,9 @@ fn deed() -> impl Strategy<Value = Deed> {
     prop_oneof![
         4 => (1_u64..400).prop_map(|charge| Deed::Reserve { charge }),
         3 => (0_usize..8, 0_u8..3).prop_map(|(which, how)| Deed::Settle { which, how }),
+        2 => (0_usize..8).prop_map(|which| Deed::Renew { which }),
         1 => Just(Deed::Die),
-        1 => (0_i64..90).prop_map(|minutes| Deed::Later { minutes }),
+        1 => (0_i64..9).prop_map(|minutes| Deed::Later { minutes }),
     ]
 }
 
@@ -210,6 +232,7 @@ impl World {
             Deed::Die => self.replicas[replica].calls.clear(),
             Deed::Reserve { charge } => self.reserves(replica, cents(charge), number)?,
             Deed::Settle { which, how } => self.settles(replica, which, how)?,
+            Deed::Renew { which } => self.renews(replica, which)?,
         }
         Ok(())
     }
@@ -241,6 +264,17 @@ impl World {
         if self.status.write(&usage, replica.version) {
             prop_assert!(self.status.total() <= before, "a settlement never charges more");
             replica.calls.remove(which);
+        }
+        Ok(())
+    }
+
+    fn renews(&mut self, replica: usize, which: usize) -> Result<(), TestCaseError> {
+        let replica = &self.replicas[replica];
+        let Some((id, _)) = replica.calls.get(which) else { return Ok(()) };
+        let before = self.status.total();
+        let Some(usage) = renew(replica.seen.as_ref(), id, at(self.now)) else { return Ok(()) };
+        if self.status.write(&usage, replica.version) {
+            prop_assert_eq!(self.status.total(), before, "to go on costs nothing");
         }
         Ok(())
     }
