@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn three_forms_say_the_same() {
-        let same = |cache_write| Some(Tokens { input: 100, output: 7, cache_read: 60, cache_write });
+        let same = |cache_write| Tokens { input: 100, output: 7, cache_read: 60, cache_write };
         for (endpoint, body, tokens) in [
             (
                 Endpoint::ChatCompletions,
@@ -87,20 +87,28 @@ mod tests {
             (
                 Endpoint::ChatCompletions,
                 r#"{"usage":{"prompt_tokens":100,"completion_tokens":7,"total_tokens":150}}"#,
-                Some(Tokens { input: 100, output: 50, ..Tokens::default() }),
+                Tokens { input: 100, output: 50, ..Tokens::default() },
             ),
             (
                 Endpoint::Responses,
                 r#"{"usage":{"input_tokens":100,"output_tokens":7,"total_tokens":9}}"#,
-                Some(Tokens { input: 100, output: 7, ..Tokens::default() }),
+                Tokens { input: 100, output: 7, ..Tokens::default() },
             ),
-            (Endpoint::ChatCompletions, r#"{"usage":{"prompt_tokens":100}}"#, None),
-            (Endpoint::ChatCompletions, r#"{"usage":{"prompt_tokens":-1,"completion_tokens":7}}"#, None),
-            (Endpoint::ChatCompletions, r#"{"usage":null}"#, None),
-            (Endpoint::ChatCompletions, r#"{"choices":[]}"#, None),
-            (Endpoint::ChatCompletions, "<html>", None),
         ] {
-            assert_eq!(of_answer(endpoint, body.as_bytes()), tokens, "{body}");
+            assert_eq!(of_answer(endpoint, body.as_bytes()), Some(tokens), "{body}");
+        }
+    }
+
+    #[test]
+    fn what_says_less_says_nothing() {
+        for body in [
+            r#"{"usage":{"prompt_tokens":100}}"#,
+            r#"{"usage":{"prompt_tokens":-1,"completion_tokens":7}}"#,
+            r#"{"usage":null}"#,
+            r#"{"choices":[]}"#,
+            "<html>",
+        ] {
+            assert_eq!(of_answer(Endpoint::ChatCompletions, body.as_bytes()), None, "{body}");
         }
     }
 }

@@ -47,23 +47,31 @@ async fn a_call_is_charged_sent_with_the_key_and_settled() {
         assert_eq!((usage.total.cache_read_tokens, usage.total.cache_write_tokens), (400, cache_write));
         assert_eq!((usage.total.cost_usd.as_deref(), usage.total.iterations), (Some(cost), 3));
         assert!(usage.in_flight.is_empty());
+        assert_charged_first(&ground);
+        assert_metered(&ground);
+    }
+}
 
-        let writes = ground.api.calls_of("apply", "maintenancetasks/status");
-        assert_eq!(writes.len(), 2);
-        assert_eq!(writes[0].query["fieldManager"], names::MANAGER_GATEWAY);
-        let charge = &writes[0].body["status"]["usage"]["inFlight"][0]["chargeUSD"];
-        let expected = body().to_string().len() + 2 * 50;
-        assert_eq!(charge, &format!("0.{expected:06}"), "a byte a token, and the longest answer");
-        let metrics = ground.metrics();
-        for line in [
-            r#"punching_fist_gateway_calls_total{outcome="answered",profile="openhands"} 1"#,
-            r#"punching_fist_gateway_tokens_total{direction="cache_read",profile="openhands"} 400"#,
-            r#"punching_fist_gateway_cost_usd_total{profile="openhands"} 0.00084"#,
-            "punching_fist_gateway_own_duration_seconds_count 1",
-            "punching_fist_gateway_status_write_duration_seconds_count 2",
-        ] {
-            assert!(metrics.contains(line), "{line}: {metrics}");
-        }
+/// The charge was written before the call went out, and its cost after that.
+fn assert_charged_first(ground: &Ground) {
+    let writes = ground.api.calls_of("apply", "maintenancetasks/status");
+    assert_eq!(writes.len(), 2);
+    assert_eq!(writes[0].query["fieldManager"], names::MANAGER_GATEWAY);
+    let charge = &writes[0].body["status"]["usage"]["inFlight"][0]["chargeUSD"];
+    let expected = body().to_string().len() + 2 * 50;
+    assert_eq!(charge, &format!("0.{expected:06}"), "a byte a token, and the longest answer");
+}
+
+fn assert_metered(ground: &Ground) {
+    let metrics = ground.metrics();
+    for line in [
+        r#"punching_fist_gateway_calls_total{outcome="answered",profile="openhands"} 1"#,
+        r#"punching_fist_gateway_tokens_total{direction="cache_read",profile="openhands"} 400"#,
+        r#"punching_fist_gateway_cost_usd_total{profile="openhands"} 0.00084"#,
+        "punching_fist_gateway_own_duration_seconds_count 1",
+        "punching_fist_gateway_status_write_duration_seconds_count 2",
+    ] {
+        assert!(metrics.contains(line), "{line}: {metrics}");
     }
 }
 

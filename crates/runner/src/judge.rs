@@ -197,6 +197,15 @@ mod tests {
     const SPENT: &str = r#"{"kind":"error","reason":"CredentialsRefused","text":"403 punching-fist-gateway: BudgetExceeded: 1"}"#;
     const LIAR: &str = r#"{"kind":"error","reason":"VerdictReached","text":"ha"}"#;
 
+    fn assert_judged(lines: &[&str], end: ProcessEnd, expected: Reason) {
+        let (short, _) = result(events(lines), ExitCodes::Ours, end, None);
+        assert_eq!(short.reason, expected, "{lines:?} {end:?}");
+        assert_eq!(short.verdict.is_some(), expected == Reason::VerdictReached);
+        assert_eq!(short.error.is_none(), expected == Reason::VerdictReached);
+        let code = short.reason.exit_code().as_i32();
+        assert!(ShortResult::from_message(&short.to_message(), code).is_ok(), "message and exit code agree");
+    }
+
     #[test]
     fn every_end_has_its_reason() {
         use ProcessEnd::{Exited, Killed, Unknown};
@@ -224,15 +233,7 @@ mod tests {
             (&[], Exited(127), Reason::AgentFault),
         ];
         for (lines, end, expected) in table {
-            let (short, _) = result(events(lines), ExitCodes::Ours, end, None);
-            assert_eq!(short.reason, expected, "{lines:?} {end:?}");
-            assert_eq!(short.verdict.is_some(), expected == Reason::VerdictReached);
-            assert_eq!(short.error.is_none(), expected == Reason::VerdictReached);
-            let code = short.reason.exit_code().as_i32();
-            assert!(
-                ShortResult::from_message(&short.to_message(), code).is_ok(),
-                "message and exit code agree"
-            );
+            assert_judged(lines, end, expected);
         }
     }
 

@@ -56,11 +56,6 @@ impl Cache {
         Self { root: root.into() }
     }
 
-    /// The directory.
-    pub fn root(&self) -> &Path {
-        &self.root
-    }
-
     /// The finished entry, if there is one.
     pub fn find(&self, key: &Key) -> Option<PathBuf> {
         let path = self.root.join(&key.name);

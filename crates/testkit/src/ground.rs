@@ -80,11 +80,6 @@ impl Ground {
         &self.directory
     }
 
-    /// Where processes come from that shall end with the ground.
-    pub fn nursery(&self) -> &Nursery {
-        &self.nursery
-    }
-
     /// Makes a namespace that agents can work in.
     ///
     /// # Errors

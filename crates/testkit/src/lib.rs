@@ -2,10 +2,10 @@
 //! real Alertmanager, the operator as a process, and what builds or finds them. Nothing here is shipped.
 
 pub mod alertmanager;
-pub mod cache;
+mod cache;
 pub mod cluster;
 pub mod control_plane;
-pub mod error;
+mod error;
 pub mod files;
 pub mod ground;
 pub mod images;
@@ -14,7 +14,7 @@ pub mod manifests;
 pub mod model;
 pub mod namespaces;
 pub mod operator;
-pub mod pki;
+mod pki;
 pub mod prerequisites;
 pub mod process;
 pub mod progress;
@@ -22,7 +22,7 @@ pub mod python;
 pub mod recording;
 pub mod repository;
 pub mod scripted_model;
-pub mod toolchain;
+mod toolchain;
 pub mod wait;
 pub mod yaml;
 

@@ -48,9 +48,6 @@ pub enum Packages {
 }
 
 impl Packages {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Sdk, Self::Cli, Self::Main];
-
     /// The engine that they are for.
     pub fn engine(self) -> &'static str {
         match self {
@@ -218,7 +215,8 @@ mod tests {
             ("3", false, false),
             ("", false, false),
         ] {
-            let answers = Packages::ALL.map(|packages| packages.run_on(version));
+            let answers =
+                [Packages::Sdk, Packages::Cli, Packages::Main].map(|packages| packages.run_on(version));
             assert_eq!(answers, [newer, exactly, exactly], "{version}");
         }
     }

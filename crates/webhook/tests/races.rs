@@ -121,51 +121,55 @@ async fn a_controller_that_writes_all_the_time_is_no_harm() {
     assert_eq!(status(&only(&api)).alerts.len(), 5);
 }
 
+/// What an API server in trouble does.
+const TROUBLE: [Fault; 7] = [
+    Fault::Status(500),
+    Fault::DoneThenStatus(500),
+    Fault::Status(503),
+    Fault::Disconnect,
+    Fault::Slow(Duration::from_millis(20)),
+    Fault::DoneThenStatus(504),
+    Fault::Status(409),
+];
+
+/// The alerts that come and go: in each round another part of them fires.
+const NAMES: [&str; 4] = ["a", "b", "c", "d"];
+
+fn fires(round: usize, alert: usize) -> bool {
+    !(round + alert).is_multiple_of(3)
+}
+
+fn group(round: usize) -> Vec<Value> {
+    let one = |(i, name): (usize, &&str)| {
+        let status = if fires(round, i) { "firing" } else { "resolved" };
+        alert(name, status, i64::try_from(round * 60 + i).unwrap())
+    };
+    NAMES.iter().enumerate().map(one).collect()
+}
+
 /// Every fault that an API server in trouble has, one after the other, while runs end and alerts come and go.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn trouble_loses_nothing() {
-    let faults = [
-        Fault::Status(500),
-        Fault::DoneThenStatus(500),
-        Fault::Status(503),
-        Fault::Disconnect,
-        Fault::Slow(Duration::from_millis(20)),
-        Fault::DoneThenStatus(504),
-        Fault::Status(409),
-    ];
     let api = api();
     let hooks = replicas(&api);
     for round in 0..30 {
         for (verb, resource) in
             [("create", "alerttasks"), ("apply", "alerttasks/status"), ("list", "alerttasks")]
         {
-            api.inject(verb, resource, faults[round % faults.len()].clone(), Times::Count(3));
+            api.inject(verb, resource, TROUBLE[round % TROUBLE.len()].clone(), Times::Count(3));
         }
-        let second = i64::try_from(round).unwrap();
-        let names = ["a", "b", "c", "d"];
-        let group: Vec<Value> = names
-            .iter()
-            .enumerate()
-            .map(|(i, name)| {
-                let status = if (round + i) % 3 == 0 { "resolved" } else { "firing" };
-                alert(name, status, second * 60 + i64::try_from(i).unwrap())
-            })
-            .collect();
-        in_spite_of_trouble(&hooks, vec![body(&group); 4]).await;
+        in_spite_of_trouble(&hooks, vec![body(&group(round)); 4]).await;
         api.heal();
 
         let all = tasks(&api);
         let open = all.iter().filter(|task| incident::is_open(task)).count();
         assert_eq!(open, 1, "round {round}: what came back has a task, and one alone");
         let newest = all.last().unwrap();
-        for (i, name) in names.iter().enumerate().filter(|(i, _)| (round + i) % 3 != 0) {
-            let records = status(newest).alerts;
+        let records = status(newest).alerts;
+        for name in NAMES.iter().enumerate().filter(|(i, _)| fires(round, *i)).map(|(_, name)| name) {
             let record = records.iter().find(|record| record.fingerprint == *name);
-            assert_eq!(
-                record.map(|record| record.state),
-                Some(AlertState::Firing),
-                "round {round}, alert {i}"
-            );
+            let state = record.map(|record| record.state);
+            assert_eq!(state, Some(AlertState::Firing), "round {round}, alert {name}");
         }
         finish(&api, newest, Phase::Succeeded, reasons::VERDICT_REACHED);
     }

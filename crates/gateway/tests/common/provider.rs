@@ -98,15 +98,17 @@ async fn answer(State(provider): State<Provider>, request: Request) -> Response 
         Script::Stream(events) => events_of(stream::iter(events)),
         Script::Hang(events) => events_of(stream::iter(events).chain(stream::pending())),
         Script::Break(events) => {
-            let broken = stream::once(async {
-                // What was sent before has to be on its way, or hyper drops it with the connection.
-                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-                Err::<Bytes, _>(std::io::Error::other("told to break"))
-            });
             let events = stream::iter(events).map(|event| Ok(Bytes::from(event)));
-            streaming(Body::from_stream(events.chain(broken)))
+            streaming(Body::from_stream(events.chain(stream::once(breaking()))))
         }
     }
+}
+
+/// The end of a connection that breaks.
+async fn breaking() -> std::io::Result<Bytes> {
+    // What was sent before has to be on its way, or hyper drops it with the connection.
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    Err(std::io::Error::other("told to break"))
 }
 
 fn events_of(events: impl futures::Stream<Item = String> + Send + 'static) -> Response {

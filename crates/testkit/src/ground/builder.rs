@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use punching_fist_node::process::Nursery;
 use tempfile::TempDir;
@@ -14,9 +13,6 @@ use crate::python::{Environment, Packages};
 use crate::repository::Programs;
 use crate::{Binaries, Cache, Error, files, images};
 
-/// A kubelet's is 10 s; nobody wants to wait for that here.
-const CRASH_BACKOFF: Duration = Duration::from_secs(2);
-
 /// What the ground is to be.
 pub struct Builder {
     directory: Option<PathBuf>,
@@ -24,7 +20,6 @@ pub struct Builder {
     operator: bool,
     packages: Vec<Packages>,
     model_key: Option<String>,
-    crash_backoff: Duration,
     images: images::Table,
 }
 
@@ -36,7 +31,6 @@ impl Default for Builder {
             operator: true,
             packages: Vec::new(),
             model_key: None,
-            crash_backoff: CRASH_BACKOFF,
             images: images::Table::new(),
         }
     }
@@ -84,13 +78,6 @@ impl Builder {
         self
     }
 
-    /// How long the node waits before it starts a container again that crashed twice; it doubles from there.
-    #[must_use]
-    pub fn crash_backoff(mut self, backoff: Duration) -> Self {
-        self.crash_backoff = backoff;
-        self
-    }
-
     /// One more image for the node.
     #[must_use]
     pub fn image(mut self, name: impl Into<String>, directory: impl Into<PathBuf>) -> Self {
@@ -112,7 +99,7 @@ impl Builder {
         let images = self.images(&nursery, &cache, &directory, &programs, &cluster.kubectl()).await?;
         let kubeconfig = directory.join("kubeconfig");
         files::write_private(&kubeconfig, &cluster.kubeconfig()?)?;
-        let node = node::start(&nursery, &cluster, images, &directory, self.crash_backoff).await?;
+        let node = node::start(&nursery, &cluster, images, &directory).await?;
         let model_key = self.model_key;
         let ground = Ground {
             node,

@@ -10,11 +10,13 @@ use punching_fist_node::process::Nursery;
 use punching_fist_node::{Node, NodeConfig};
 
 use crate::cluster::Cluster;
-use crate::pki::Authority;
+use crate::pki::{Authority, Pair};
 use crate::{Error, images, wait};
 
 /// What our node is called.
 pub(super) const NAME: &str = "local";
+/// How long a container waits that crashed twice, before it is started again: a kubelet's 10 s nobody wants to wait here.
+const CRASH_BACKOFF: Duration = Duration::from_secs(2);
 /// How long it may take to be Ready.
 const READY_LIMIT: Duration = Duration::from_secs(30);
 
@@ -24,23 +26,15 @@ pub(super) async fn start(
     cluster: &Cluster,
     images: images::Table,
     directory: &Path,
-    crash_backoff: Duration,
 ) -> Result<Option<Node>, Error> {
     let Some(api_server) = cluster.api_server() else {
         return Ok(None);
     };
     let nodes: Api<v1::Node> = Api::all(cluster.client());
-    if !cluster.is_own() {
-        let found = nodes.list(&ListParams::default()).await.map_err(Error::kube("listing nodes"))?;
-        if !found.items.is_empty() {
-            return Ok(None);
-        }
+    if !cluster.is_own() && has_any(&nodes).await? {
+        return Ok(None);
     }
-    // The API server of an existing cluster does not know our authority; it does not check a node's unless it is told to.
-    let serving = match cluster {
-        Cluster::Own(control_plane) => control_plane.node_certificate(NAME)?,
-        Cluster::Existing(_) => Authority::new()?.server(NAME, &["127.0.0.1"])?,
-    };
+    let serving = certificate(cluster)?;
     let config = NodeConfig {
         name: NAME.to_owned(),
         client: cluster.client(),
@@ -52,12 +46,26 @@ pub(super) async fn start(
         serving_certificate_pem: serving.certificate,
         serving_key_pem: serving.key,
         client_ca_pem: cluster.ca_certificate(),
-        crash_backoff,
+        crash_backoff: CRASH_BACKOFF,
     };
     let node = Node::start(config, nursery.clone()).await?;
     wait::until("the node is Ready", READY_LIMIT, async || nodes.get(NAME).await.ok().filter(is_ready))
         .await?;
     Ok(Some(node))
+}
+
+async fn has_any(nodes: &Api<v1::Node>) -> Result<bool, Error> {
+    let found = nodes.list(&ListParams::default()).await.map_err(Error::kube("listing nodes"))?;
+    Ok(!found.items.is_empty())
+}
+
+/// What the node serves with. The API server of an existing cluster does not know our authority; it does not check a
+/// node's unless it is told to.
+fn certificate(cluster: &Cluster) -> Result<Pair, Error> {
+    match cluster {
+        Cluster::Own(control_plane) => control_plane.node_certificate(NAME),
+        Cluster::Existing(_) => Authority::new()?.server(NAME, &["127.0.0.1"]),
+    }
 }
 
 /// Whether its kubelet says that it can take pods.

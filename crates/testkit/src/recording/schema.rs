@@ -73,6 +73,16 @@ fn shape(schema: &Value, value: &mut Value, root: bool) {
     }
 }
 
+/// How large it is, and what that is called in a schema.
+fn size(value: &Value) -> Option<(&'static str, usize)> {
+    match value {
+        Value::String(text) => Some(("Length", text.chars().count())),
+        Value::Array(items) => Some(("Items", items.len())),
+        Value::Object(members) => Some(("Properties", members.len())),
+        _ => None,
+    }
+}
+
 fn check(schema: &Value, value: &Value, path: &str, root: bool, problems: &mut Vec<String>) {
     let mut require = |holds: bool, what: String| {
         if !holds {
@@ -84,13 +94,7 @@ fn check(schema: &Value, value: &Value, path: &str, root: bool, problems: &mut V
     if let Some(allowed) = schema["enum"].as_array() {
         require(allowed.contains(value), format!("{value} is not supported"));
     }
-    let size = match value {
-        Value::String(text) => Some(("Length", text.chars().count())),
-        Value::Array(items) => Some(("Items", items.len())),
-        Value::Object(members) => Some(("Properties", members.len())),
-        _ => None,
-    };
-    if let Some((what, size)) = size {
+    if let Some((what, size)) = size(value) {
         let within = |bound: &str, default: u64| schema[format!("{bound}{what}")].as_u64().unwrap_or(default);
         let (min, max) = (within("min", 0), within("max", u64::MAX));
         require((min..=max).contains(&(size as u64)), format!("{what} {size} must be from {min} to {max}"));

@@ -15,6 +15,9 @@ use super::selector::Selector;
 /// What etcd takes by default.
 const MAX_OBJECT: usize = 1_572_864;
 const FOREGROUND: &str = "foregroundDeletion";
+/// What of its metadata no write changes.
+const KEPT: [&str; 7] =
+    ["name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "generation", "resourceVersion"];
 
 /// A kind as paths name it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -194,21 +197,10 @@ impl Store {
     fn change(&mut self, call: &Call, before: &Value, after: &Value) -> Result<Value, Failure> {
         let name = call.name.as_deref().unwrap_or_default();
         locked(after, before, name)?;
-        let mut object = if call.subresource.is_some() { before.clone() } else { after.clone() };
-        set_member(
-            &mut object,
-            "status",
-            if call.subresource.is_some() { &after["status"] } else { &before["status"] },
-        );
-        for kept in [
-            "name",
-            "namespace",
-            "uid",
-            "creationTimestamp",
-            "deletionTimestamp",
-            "generation",
-            "resourceVersion",
-        ] {
+        let (main, status) = if call.subresource.is_some() { (before, after) } else { (after, before) };
+        let mut object = main.clone();
+        set_member(&mut object, "status", &status["status"]);
+        for kept in KEPT {
             set_member(&mut object["metadata"], kept, &before["metadata"][kept]);
         }
         self.schemas.admit(&call.target, &mut object)?;

@@ -203,8 +203,11 @@ mod tests {
     const LOG: &str = "INFO starting\nFATAL invalid configuration: PAYMENT_TIMEOUT=\"30 seconds\" is not a whole number of seconds";
     const CONFIG: &str = "apiVersion: v1\ndata:\n  PAYMENT_TIMEOUT: 30 seconds\nkind: ConfigMap";
 
+    /// What commands answer: a part of each, its exit code, its output.
+    type Answers<'a> = &'a [(&'a str, i32, &'a str)];
+
     /// Plays it to its end against these answers; a command that has none fails.
-    fn play(prompt: &str, answers: &[(&str, i32, &str)]) -> (Vec<String>, Conclusion) {
+    fn play(prompt: &str, answers: Answers) -> (Vec<String>, Conclusion) {
         let mut conversation = Conversation { prompt: prompt.to_owned(), ..Conversation::default() };
         for _ in 0..20 {
             let command = match next(&conversation) {
@@ -258,41 +261,47 @@ mod tests {
         assert!(plan.contains("rollout restart deployment checkout -n shop"), "{plan}");
     }
 
+    fn assert_concludes(answers: Answers, verdict: &str, said: &str) {
+        let (_, conclusion) = play("namespace: shop, deployment: checkout", answers);
+        assert_eq!(conclusion.verdict, verdict, "{answers:?}");
+        assert!(conclusion.summary.contains(said), "{said}: {}", conclusion.summary);
+    }
+
+    const FORBIDDEN: &str =
+        "Error from server (Forbidden): pods is forbidden: User \"x\" cannot list resource";
+
     #[test]
-    fn the_verdict_follows_what_the_commands_return() {
-        type Answers<'a> = &'a [(&'a str, i32, &'a str)];
+    fn the_verdict_follows_what_is_seen_of_the_pods() {
         let well = "NAME    READY   STATUS    RESTARTS   AGE\ncheckout-1   1/1     Running   0          1h";
+        let none = "No resources found in shop namespace.";
+        for (code, output, verdict, said) in [
+            (0, well, "NotReproduced", "healthy"),
+            (0, none, "Inconclusive", "no pod of checkout"),
+            (1, FORBIDDEN, "NeedsHuman", "cannot list resource"),
+            (1, "The connection was refused", "Inconclusive", "connection was refused"),
+        ] {
+            assert_concludes(&[("get pods", code, output)], verdict, said);
+        }
+    }
+
+    #[test]
+    fn the_verdict_follows_what_is_seen_of_a_broken_pod() {
         let pull =
             "NAME    READY   STATUS    RESTARTS   AGE\ncheckout-1   0/1     ImagePullBackOff   0          1h";
         let warning = "Events:\n  Warning  Failed  9s  kubelet  Failed to pull image \"checkout:9\"";
-        let forbidden = "Error from server (Forbidden): pods is forbidden: User \"x\" cannot list resource";
-        let broken = [("get pods", 0, PODS), ("describe", 0, DESCRIPTION)];
-        let table: [(Answers, &str, &str); 8] = [
-            (&[("get pods", 0, well)], "NotReproduced", "healthy"),
-            (
-                &[("get pods", 0, "No resources found in shop namespace.")],
-                "Inconclusive",
-                "no pod of checkout",
-            ),
-            (&[("get pods", 1, forbidden)], "NeedsHuman", "cannot list resource"),
-            (&[("get pods", 1, "The connection was refused")], "Inconclusive", "connection was refused"),
+        let (pods, described, log) = (("get pods", 0, PODS), ("describe", 0, DESCRIPTION), ("logs", 0, LOG));
+        let table: [(Answers, &str, &str); 4] = [
             (&[("get pods", 0, pull), ("describe", 0, warning)], "Diagnosed", "Failed to pull image"),
-            (&broken, "Inconclusive", "NotFound"),
+            (&[pods, described], "Inconclusive", "NotFound"),
+            (&[pods, described, log, ("configmap", 1, FORBIDDEN)], "NeedsHuman", "configmap"),
             (
-                &[broken[0], broken[1], ("logs", 0, LOG), ("configmap", 1, forbidden)],
-                "NeedsHuman",
-                "configmap",
-            ),
-            (
-                &[broken[0], ("describe", 0, "Name: x"), ("logs", 0, "panic: out of luck")],
+                &[pods, ("describe", 0, "Name: x"), ("logs", 0, "panic: out of luck")],
                 "Diagnosed",
                 "out of luck",
             ),
         ];
         for (answers, verdict, said) in table {
-            let (_, conclusion) = play("namespace: shop, deployment: checkout", answers);
-            assert_eq!(conclusion.verdict, verdict, "{answers:?}");
-            assert!(conclusion.summary.contains(said), "{said}: {}", conclusion.summary);
+            assert_concludes(answers, verdict, said);
         }
     }
 

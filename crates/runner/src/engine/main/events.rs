@@ -198,35 +198,26 @@ mod tests {
 
     use super::*;
 
+    /// Why the controller says that it failed, what that means, and what is told of it.
+    const ERRORS: [(&str, Reason, &str); 9] = [
+        ("STATUS$ERROR_LLM_AUTHENTICATION", Reason::CredentialsRefused, "refuses the key"),
+        ("STATUS$ERROR_LLM_SERVICE_UNAVAILABLE", Reason::ProviderFault, "away"),
+        ("BadRequestError: litellm.BadRequestError: no", Reason::ConfigurationRefused, "litellm"),
+        ("Timeout: litellm.Timeout: late", Reason::ProviderFault, "late"),
+        ("RuntimeError: Agent reached maximum iteration. Current iteration: 4", Reason::IterationLimit, "4"),
+        ("RuntimeError: Agent reached maximum iteration in headless mode.", Reason::IterationLimit, "mode"),
+        ("RuntimeError: Agent reached maximum budget for conversation.", Reason::BudgetExceeded, "budget"),
+        (
+            "RuntimeError: There was an unexpected error while running the agent: PermissionDeniedError. You can",
+            Reason::CredentialsRefused,
+            "Permission",
+        ),
+        ("ValueError: x", Reason::AgentFault, "x"),
+    ];
+
     #[test]
     fn every_error_has_its_reason() {
-        for (why, expected, told) in [
-            ("STATUS$ERROR_LLM_AUTHENTICATION", Reason::CredentialsRefused, "refuses the key"),
-            ("STATUS$ERROR_LLM_SERVICE_UNAVAILABLE", Reason::ProviderFault, "away"),
-            ("BadRequestError: litellm.BadRequestError: no", Reason::ConfigurationRefused, "litellm"),
-            ("Timeout: litellm.Timeout: late", Reason::ProviderFault, "late"),
-            (
-                "RuntimeError: Agent reached maximum iteration. Current iteration: 4",
-                Reason::IterationLimit,
-                "4",
-            ),
-            (
-                "RuntimeError: Agent reached maximum iteration in headless mode.",
-                Reason::IterationLimit,
-                "mode",
-            ),
-            (
-                "RuntimeError: Agent reached maximum budget for conversation.",
-                Reason::BudgetExceeded,
-                "budget",
-            ),
-            (
-                "RuntimeError: There was an unexpected error while running the agent: PermissionDeniedError. You can",
-                Reason::CredentialsRefused,
-                "Permission",
-            ),
-            ("ValueError: x", Reason::AgentFault, "x"),
-        ] {
+        for (why, expected, told) in ERRORS {
             let events = state("error", why);
             let [Event::Error { reason, text, .. }, Event::State { state: State::Error }] = events.as_slice()
             else {
