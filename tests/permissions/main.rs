@@ -1,7 +1,8 @@
 //! Who may do what: whose tasks the admission policies take, what a prepared namespace lets agents and the operator do,
-//! which pods its Pod Security label lets in, and who touches a run. No operator runs here: the API server alone decides.
+//! which pods its Pod Security label lets in, who makes a run and who touches one. No operator runs here: the API server alone decides.
 
 mod author;
+mod disguise;
 mod docs;
 mod lists;
 mod meter;

@@ -76,6 +76,15 @@ async fn writes(ground: &Ground, user: &str, namespace: &str) -> Result<Vec<Stri
     Ok(rights.into_iter().filter(|right| !is_reading(right)).collect())
 }
 
+/// Waits until RBAC knows what may be mended in `mending`.
+async fn wait_for_bindings(may_mend: &Author) -> Result<(), Failure> {
+    let shown = async || match may_mend.rights("mending").await {
+        Ok(rights) if rights.iter().any(|right| right == "batch jobs delete") => Ok(()),
+        other => Err(format!("{other:?}")),
+    };
+    may_mend.succeeds("RBAC knows the bindings", shown).await
+}
+
 #[test]
 fn agents_can_do_what_is_listed_and_no_more() {
     on_ground(async |ground| {
@@ -86,12 +95,7 @@ fn agents_can_do_what_is_listed_and_no_more() {
         prepare(ground, &["looking"]).await?;
         let looks = agent_of("looking", "punching-fist-agent");
         let mends = agent_of("mending", "punching-fist-agent-remediate");
-        let may_mend = Author::named(ground, &mends, "mending").await?;
-        let shown = async || match may_mend.rights("mending").await {
-            Ok(rights) if rights.iter().any(|right| right == "batch jobs delete") => Ok(()),
-            other => Err(format!("{other:?}")),
-        };
-        may_mend.succeeds("RBAC knows the bindings", shown).await?;
+        wait_for_bindings(&Author::named(ground, &mends, "mending").await?).await?;
         assert_eq!(writes(ground, &mends, "mending").await?, WRITES);
         // Beside the one that mends there is one that looks; and mending ends at the namespace.
         for (user, namespace) in [
@@ -144,6 +148,11 @@ fn shop() -> String {
     .to_string()
 }
 
+fn assert_forbidden(line: &str, answer: Result<String, Failure>) {
+    let refusal = answer.expect_err(line).to_string();
+    assert!(refusal.to_lowercase().contains("forbidden"), "{line}: {refusal}");
+}
+
 #[test]
 fn fixes_work_with_kubectl_and_what_is_no_fix_is_refused() {
     on_ground(async |ground| {
@@ -167,15 +176,13 @@ fn fixes_work_with_kubectl_and_what_is_no_fix_is_refused() {
         let evict = ["create", "--raw=/api/v1/namespaces/fixes/pods/other/eviction", "--filename=-", &user];
         for line in FIXES {
             mends("fixes", line).await?;
-            let refusal = mends("fixes-not", line).await.expect_err("another namespace").to_string();
-            assert!(refusal.to_lowercase().contains("forbidden"), "{line}: {refusal}");
+            assert_forbidden(line, mends("fixes-not", line).await);
         }
         // As soon as the Deployment's controller has seen the changes.
         let undo = async || mends("fixes", "rollout undo deployment/web").await.ok();
         wait::until("the change is undone", LIMIT, undo).await?;
         for line in NO_FIXES {
-            let refusal = mends("fixes", line).await.expect_err(line).to_string();
-            assert!(refusal.to_lowercase().contains("forbidden"), "{line}: {refusal}");
+            assert_forbidden(line, mends("fixes", line).await);
         }
         kubectl_with(ground, &evict, eviction).await?;
         Ok(())

@@ -13,10 +13,10 @@ use crate::author::Author;
 use crate::{LIMIT, prepare, rule};
 
 /// The verb that a refusal names.
-const REMEDY: &str = "\"manage\" on jobs.batch";
-const JOB: &str = "openhands-task-1";
-const POD: &str = "openhands-task-1-abcde";
-const OPERATOR: &str = "system:serviceaccount:punching-fist:punching-fist";
+pub const REMEDY: &str = "\"manage\" on jobs.batch";
+pub const JOB: &str = "openhands-task-1";
+pub const POD: &str = "openhands-task-1-abcde";
+pub const OPERATOR: &str = "system:serviceaccount:punching-fist:punching-fist";
 
 /// What would give an agent more time, steps or attempts, or end another's run: RBAC lets it, on other Jobs and pods.
 const WITHIN_ITS_RIGHTS: [&str; 6] = [
@@ -38,7 +38,7 @@ const WITHIN_MORE_RIGHTS: [&str; 7] = [
     "debug openhands-task-1-abcde --image=busybox",
 ];
 
-fn pod_spec(account: &str) -> Value {
+pub fn pod_spec(account: &str) -> Value {
     json!({
         // No node ever gets it.
         "schedulingGates": [{ "name": "example.dev/held" }], "restartPolicy": "Never", "serviceAccountName": account,
@@ -46,16 +46,16 @@ fn pod_spec(account: &str) -> Value {
     })
 }
 
-fn job(name: &str, suspend: bool) -> Value {
+pub fn job(name: &str, suspend: bool) -> Value {
     json!({ "apiVersion": "batch/v1", "kind": "Job", "metadata": { "name": name },
         "spec": { "suspend": suspend, "template": { "spec": pod_spec("default") } } })
 }
 
-fn pod(name: &str, account: &str) -> Value {
+pub fn pod(name: &str, account: &str) -> Value {
     json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name }, "spec": pod_spec(account) })
 }
 
-async fn apply(ground: &Ground, namespace: &str, items: &[Value]) -> Outcome {
+pub async fn apply(ground: &Ground, namespace: &str, items: &[Value]) -> Outcome {
     let list = json!({ "apiVersion": "v1", "kind": "List", "items": items }).to_string();
     // Pods are refused until the controller manager has made their ServiceAccount.
     let apply = ["apply", "--namespace", namespace, "--filename=-"];
@@ -65,7 +65,7 @@ async fn apply(ground: &Ground, namespace: &str, items: &[Value]) -> Outcome {
 }
 
 /// A namespace with a run's Job and pod, and somebody else's.
-async fn stage(ground: &Ground, namespace: &str) -> Outcome {
+pub async fn stage(ground: &Ground, namespace: &str) -> Outcome {
     namespaces::ensure(&ground.client(), namespace).await?;
     prepare(ground, &[namespace, "--remediate"]).await?;
     let account = "punching-fist-agent-remediate";
@@ -73,7 +73,7 @@ async fn stage(ground: &Ground, namespace: &str) -> Outcome {
         .await
 }
 
-fn mender(namespace: &str) -> String {
+pub fn mender(namespace: &str) -> String {
     format!("system:serviceaccount:{namespace}:punching-fist-agent-remediate")
 }
 
@@ -99,14 +99,14 @@ async fn evicts(ground: &Ground, user: &str, namespace: &str, pod: &str) -> Resu
 }
 
 /// Waits until the policy answers: that takes a moment after a start, and after a grant.
-async fn wait_for_refusal(ground: &Ground, user: &str, namespace: &str) -> Outcome {
+pub async fn wait_for_refusal(ground: &Ground, user: &str, namespace: &str) -> Outcome {
     let line = WITHIN_ITS_RIGHTS[0];
     let refused = async || tries(ground, user, namespace, line).await.err().filter(says_remedy);
     wait::until("the policy is in force", LIMIT, refused).await?;
     Ok(())
 }
 
-fn says_remedy(refusal: &Failure) -> bool {
+pub fn says_remedy(refusal: &Failure) -> bool {
     refusal.to_string().contains(REMEDY)
 }
 

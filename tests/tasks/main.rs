@@ -1,5 +1,6 @@
 //! Tasks from their start to their end: the operator with the real Job controller, the shell agent in the pods.
 
+mod disguise;
 mod examples;
 mod forgery;
 mod input;
@@ -9,8 +10,9 @@ mod obstacles;
 mod runs;
 mod stops;
 
-use punching_fist_e2e::{Plan, SHELL_AGENT, Stage};
+use punching_fist_e2e::{Plan, SHELL_AGENT, Scripted, Stage};
 use punching_fist_testkit::operator::Settings;
+use punching_fist_testkit::scripted_model::{Behaviour, Step};
 use serde_json::json;
 
 static STAGE: Stage = Stage::new(plan);
@@ -26,10 +28,15 @@ fn plan() -> Plan {
         "limits": { "maxConcurrent": 50, "podStartTimeoutSeconds": 30 },
     });
     let replica = Settings { config, ..Settings::new("tasks") };
+    let paid = Scripted {
+        profile: "paid",
+        behaviour: Behaviour::Steps(vec![Step::Say("Noted.".to_owned())]),
+        more: json!({ "image": SHELL_AGENT }),
+    };
     Plan {
         shell_agent: env!("CARGO_BIN_EXE_shell-agent"),
         openhands: false,
-        models: Vec::new(),
+        models: vec![paid],
         replicas: vec![replica],
     }
 }

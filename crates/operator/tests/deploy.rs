@@ -27,8 +27,8 @@ const CALLS: &[(&str, &str, &[&str])] = &[
     // controller: owner references that block their owner's deletion
     ("punching-fist.io", "alerttasks/finalizers", &["update"]),
     ("punching-fist.io", "maintenancetasks/finalizers", &["update"]),
-    // controller: jobs.rs, watch.rs
-    ("batch", "jobs", &["get", "list", "watch", "create", "patch", "delete"]),
+    // controller: jobs.rs, watch.rs, and `manage` for making them, which crds/policies.yaml asks for
+    ("batch", "jobs", &["get", "list", "watch", "create", "patch", "delete", "manage"]),
     // controller: watch.rs, report.rs
     ("", "pods", &["get", "list", "watch"]),
     ("", "pods/log", &["get"]),
