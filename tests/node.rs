@@ -145,19 +145,12 @@ fn a_job_runs_to_its_end_and_its_log_is_followed() {
 fn ends_are_told_as_a_kubelet_tells_them() {
     on_ground(async |ground| {
         let namespace = &Namespace::new(ground, "node-ends").await?;
+        let no_start = json!({ "exitCode": 128, "reason": "StartError" });
         let cases = [
             ("fine", shell("exit 0"), json!({ "exitCode": 0, "reason": "Completed" })),
             ("failed", shell("exit 7"), json!({ "exitCode": 7, "reason": "Error" })),
-            (
-                "missing",
-                json!({ "command": ["no-such-program"] }),
-                json!({ "exitCode": 128, "reason": "StartError" }),
-            ),
-            (
-                "data",
-                json!({ "command": ["/etc/passwd"] }),
-                json!({ "exitCode": 128, "reason": "StartError" }),
-            ),
+            ("missing", json!({ "command": ["no-such-program"] }), no_start.clone()),
+            ("data", json!({ "command": ["/etc/passwd"] }), no_start),
             (
                 "said",
                 json!({ "command": ["sh", "-c", "echo why; exit 1"], "terminationMessagePolicy": "FallbackToLogsOnError" }),

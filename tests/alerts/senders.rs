@@ -6,9 +6,15 @@ use jiff::Timestamp;
 use punching_fist_api::{AlertState, AlertTask, MaintenanceTask, Phase, Verdict};
 use punching_fist_e2e::until;
 use punching_fist_testkit::{alertmanager, manifests};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{ONE, STAGE, at, chain};
+
+fn real(ends_at: Option<Timestamp>) -> Value {
+    let labels = json!({ "alertname": "Real", "namespace": "shop", "severity": "warning" });
+    let annotations = json!({ "summary": "It is real.", "script": "!verdict Diagnosed Real." });
+    json!([{ "labels": labels, "annotations": annotations, "endsAt": ends_at }])
+}
 
 #[test]
 fn alertmanager_fires_and_resolves() {
@@ -20,12 +26,7 @@ fn alertmanager_fires_and_resolves() {
             ..alertmanager::Settings::new(replica.webhook_url(), Some(replica.token().to_owned()))
         };
         let alertmanager = space.world().ground().alertmanager(&settings).await?;
-        let alert = |ends_at: Option<Timestamp>| {
-            let labels = json!({ "alertname": "Real", "namespace": "shop", "severity": "warning" });
-            let annotations = json!({ "summary": "It is real.", "script": "!verdict Diagnosed Real." });
-            json!([{ "labels": labels, "annotations": annotations, "endsAt": ends_at }])
-        };
-        alertmanager.post_alerts(&alert(None)).await?;
+        alertmanager.post_alerts(&real(None)).await?;
         let made = until("a task", async || chain(&space, "Real").await.ok()?.pop()).await?;
         let facts = &made.spec.notification;
         assert_eq!(facts.receiver.as_deref(), Some("punching-fist"));
@@ -37,7 +38,7 @@ fn alertmanager_fires_and_resolves() {
         assert_eq!(facts.alerts[0].fingerprint.len(), 16);
         let name = made.metadata.name.unwrap_or_default();
         space.phase::<AlertTask>(&name, Phase::Succeeded).await?;
-        alertmanager.post_alerts(&alert(Some(Timestamp::now()))).await?;
+        alertmanager.post_alerts(&real(Some(Timestamp::now()))).await?;
         let over = |task: &AlertTask| {
             task.status.as_ref().is_some_and(|status| status.alert_state == Some(AlertState::Resolved))
         };

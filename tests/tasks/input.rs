@@ -20,12 +20,22 @@ async fn refusal(space: &Space, manifest: &Value) -> String {
     }
 }
 
+/// What a spec is of one variable for the agent.
+fn with_variable(variable: &Value) -> Value {
+    json!({ "prompt": "p", "agent": { "env": [variable] } })
+}
+
+async fn assert_refused(space: &Space, kind: &str, cases: &[(Value, &str)]) {
+    for (spec, field) in cases {
+        let said = refusal(space, &manifest(kind, spec)).await;
+        assert!(said.contains(field), "{field} is not named: {said}");
+    }
+}
+
 #[test]
 fn bad_specs_are_refused_by_field() {
     STAGE.play("bad-specs", async |space| {
-        let env = |variable: Value| json!({ "prompt": "p", "agent": { "env": [variable] } });
-        let secret = json!({ "secretKeyRef": { "name": "n", "key": "k" } });
-        let table = [
+        let tasks = [
             (json!({ "prompt": "p", "promt": "q" }), "spec.promt"),
             (json!({ "prompt": "p", "agent": { "modell": "m" } }), "spec.agent.modell"),
             (json!({ "prompt": "p".repeat(32 * 1024 + 1) }), "spec.prompt"),
@@ -41,27 +51,34 @@ fn bad_specs_are_refused_by_field() {
             (json!({ "prompt": "p", "agent": { "profile": "" } }), "spec.agent.profile"),
             (json!({ "prompt": "p", "serviceAccountName": "" }), "spec.serviceAccountName"),
             (json!({ "prompt": "p", "suspend": "yes" }), "spec.suspend"),
-            (env(json!({ "name": "LLM_API_KEY", "value": "x" })), "spec.agent.env[0].name"),
-            (env(json!({ "name": "PUNCHING_FIST_ENGINE", "value": "x" })), "spec.agent.env[0].name"),
-            (env(json!({ "name": "1 2", "value": "x" })), "spec.agent.env[0].name"),
-            (env(json!({ "name": "A", "value": "x", "valueFrom": secret })), "spec.agent.env[0]"),
-            (env(json!({ "name": "A", "valueFrom": {} })), "spec.agent.env[0].valueFrom"),
         ];
-        for (spec, field) in table {
-            let said = refusal(&space, &manifest("MaintenanceTask", &spec)).await;
-            assert!(said.contains(field), "{field} is not named: {said}");
-        }
-        for (spec, field) in [
+        assert_refused(&space, "MaintenanceTask", &tasks).await;
+        let secret = json!({ "secretKeyRef": { "name": "n", "key": "k" } });
+        let variables = [
+            (json!({ "name": "LLM_API_KEY", "value": "x" }), "spec.agent.env[0].name"),
+            (json!({ "name": "PUNCHING_FIST_ENGINE", "value": "x" }), "spec.agent.env[0].name"),
+            (json!({ "name": "1 2", "value": "x" }), "spec.agent.env[0].name"),
+            (json!({ "name": "A", "value": "x", "valueFrom": secret }), "spec.agent.env[0]"),
+            (json!({ "name": "A", "valueFrom": {} }), "spec.agent.env[0].valueFrom"),
+        ];
+        let variables = variables.map(|(variable, field)| (with_variable(&variable), field));
+        assert_refused(&space, "MaintenanceTask", &variables).await;
+        Ok(())
+    });
+}
+
+#[test]
+fn bad_notifications_are_refused_by_field() {
+    STAGE.play("bad-notifications", async |space| {
+        let alerts = [
             (json!({ "prompt": "p" }), "spec.notification"),
             (json!({ "notification": { "alerts": [] } }), "spec.notification.alerts"),
             (
                 json!({ "notification": { "alerts": [{ "status": "burning" }] } }),
                 "spec.notification.alerts[0].status",
             ),
-        ] {
-            let said = refusal(&space, &manifest("AlertTask", &spec)).await;
-            assert!(said.contains(field), "{field} is not named: {said}");
-        }
+        ];
+        assert_refused(&space, "AlertTask", &alerts).await;
         Ok(())
     });
 }

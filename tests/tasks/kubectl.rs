@@ -18,6 +18,31 @@ fn cell<'a>(table: &'a str, header: &str) -> &'a str {
     row[at..(at + width).min(row.len())].trim()
 }
 
+fn assert_cells(table: &str, cells: &[(&str, &str)]) {
+    for (header, value) in cells {
+        assert_eq!(cell(table, header), *value, "{table}");
+    }
+}
+
+/// What is shown of the task `mt`.
+const NARROW: [(&str, &str); 5] = [
+    ("NAME", "mt"),
+    ("PHASE", "Succeeded"),
+    ("REASON", "VerdictReached"),
+    ("VERDICT", "NeedsHuman"),
+    ("RETRIES", "0"),
+];
+
+/// What is shown of the task `at` where there is room.
+const WIDE: [(&str, &str); 6] = [
+    ("ALERT", "Burning"),
+    ("SEVERITY", "critical"),
+    ("PHASE", "Succeeded"),
+    ("VERDICT", "NeedsHuman"),
+    ("COST", "0.0125"),
+    ("MESSAGE", "Ask the owner."),
+];
+
 #[test]
 fn columns_are_worth_reading() {
     STAGE.play("columns", async |space| {
@@ -33,28 +58,11 @@ fn columns_are_worth_reading() {
         space.kubectl(&["wait", "--for=condition=Complete", "--timeout=60s", "mt/mt", "at/at"]).await?;
         for kind in ["mt", "maintenancetasks"] {
             let narrow = space.kubectl(&["get", kind]).await?;
-            for (header, value) in [
-                ("NAME", "mt"),
-                ("PHASE", "Succeeded"),
-                ("REASON", "VerdictReached"),
-                ("VERDICT", "NeedsHuman"),
-                ("RETRIES", "0"),
-            ] {
-                assert_eq!(cell(&narrow, header), value, "{narrow}");
-            }
+            assert_cells(&narrow, &NARROW);
             assert!(!cell(&narrow, "AGE").is_empty() && !narrow.contains("MESSAGE"), "{narrow}");
         }
         let wide = space.kubectl(&["get", "at", "-o", "wide"]).await?;
-        for (header, value) in [
-            ("ALERT", "Burning"),
-            ("SEVERITY", "critical"),
-            ("PHASE", "Succeeded"),
-            ("VERDICT", "NeedsHuman"),
-            ("COST", "0.0125"),
-            ("MESSAGE", "Ask the owner."),
-        ] {
-            assert_eq!(cell(&wide, header), value, "{wide}");
-        }
+        assert_cells(&wide, &WIDE);
         assert!(cell(&wide, "JOB").starts_with("openhands-task-"), "{wide}");
         let both = space.kubectl(&["get", "punching-fist", "-o", "name"]).await?;
         assert_eq!(both, "alerttask.punching-fist.io/at\nmaintenancetask.punching-fist.io/mt\n");

@@ -1,5 +1,6 @@
 //! Runs that end by themselves: with a verdict, after a retry, and without a verdict.
 
+use k8s_openapi::api::batch::v1::Job;
 use punching_fist_api::{MaintenanceTask, MaintenanceTaskStatus, Phase, TaskStatus, Verdict};
 use punching_fist_e2e::Failure;
 use serde_json::{Value, json};
@@ -21,6 +22,19 @@ fn conditions(status: &TaskStatus) -> Vec<String> {
     all
 }
 
+/// What the agent of [`what_the_agent_found_stands_in_the_status`] concludes with.
+fn assert_found(status: &TaskStatus) {
+    assert_eq!((status.phase, status.reason.as_deref()), (Some(Phase::Succeeded), Some("VerdictReached")));
+    assert_eq!(status.message.as_deref(), Some("The answer is 41."));
+    let found = status.result.as_ref().expect("a result");
+    assert_eq!(
+        (found.verdict, found.summary.as_deref()),
+        (Some(Verdict::Diagnosed), Some("The answer is 41."))
+    );
+    assert_eq!(found.report.as_deref(), Some("# Root cause\nIt is 41."));
+    assert_eq!(found.plan.as_deref(), Some("kubectl scale deploy/x --replicas=1"));
+}
+
 #[test]
 fn what_the_agent_found_stands_in_the_status() {
     STAGE.play("verdict", async |space| {
@@ -34,21 +48,9 @@ fn what_the_agent_found_stands_in_the_status() {
         let ended = space.end::<MaintenanceTask>("mt").await?;
         let generation = ended.metadata.generation;
         let status = status(ended)?;
-        assert_eq!(
-            (status.phase, status.reason.as_deref()),
-            (Some(Phase::Succeeded), Some("VerdictReached"))
-        );
-        assert_eq!(status.message.as_deref(), Some("The answer is 41."));
+        assert_found(&status);
         assert_eq!(Some(status.observed_generation), generation);
-        let found = status.result.clone().ok_or("no result")?;
-        assert_eq!(
-            (found.verdict, found.summary.as_deref()),
-            (Some(Verdict::Diagnosed), Some("The answer is 41."))
-        );
-        assert_eq!(found.report.as_deref(), Some("# Root cause\nIt is 41."));
-        assert_eq!(found.plan.as_deref(), Some("kubectl scale deploy/x --replicas=1"));
-        let usage = serde_json::to_value(&status.usage)?;
-        assert_eq!(usage, serde_json::from_str::<Value>(USED)?);
+        assert_eq!(serde_json::to_value(&status.usage)?, serde_json::from_str::<Value>(USED)?);
         assert_eq!(status.attempts.len(), 1);
         assert_eq!((status.attempts[0].exit_code, status.retry_count), (Some(0), 0));
         assert_eq!(
@@ -59,9 +61,8 @@ fn what_the_agent_found_stands_in_the_status() {
         let job = status.job.ok_or("no job")?;
         assert_eq!(job.name, format!("openhands-task-{uid}"));
         // The TTL comes when all of this is written down.
-        let kept = |job: &k8s_openapi::api::batch::v1::Job| {
-            job.spec.as_ref().and_then(|spec| spec.ttl_seconds_after_finished) == Some(3600)
-        };
+        let kept =
+            |job: &Job| job.spec.as_ref().and_then(|spec| spec.ttl_seconds_after_finished) == Some(3600);
         let made = space.until(&job.name, "a TTL on the Job", kept).await?;
         assert_eq!(made.metadata.uid, job.uid);
         Ok(())
@@ -125,50 +126,57 @@ fn it_fails_when_no_attempt_is_left() {
     });
 }
 
+/// Why a run failed that isn't worth another attempt.
+struct Failed {
+    name: &'static str,
+    reason: &'static str,
+    message: &'static str,
+    /// The runner's.
+    exit_code: i32,
+}
+
+impl Failed {
+    fn assert(&self, ended: TaskStatus) {
+        let name = self.name;
+        assert_eq!(
+            (ended.phase, ended.reason.as_deref()),
+            (Some(Phase::Failed), Some(self.reason)),
+            "{name}"
+        );
+        let said = ended.message.unwrap_or_default();
+        assert!(said.contains(self.message), "{name}: {said}");
+        let ends: Vec<_> = ended.attempts.iter().map(|attempt| attempt.exit_code).collect();
+        assert_eq!((ends, ended.retry_count), (vec![Some(self.exit_code)], 0), "{name}");
+    }
+}
+
 #[test]
 fn what_would_fail_again_is_not_tried_again() {
     STAGE.play("not-again", async |space| {
-        // Name, spec, reason, a part of the message, the runner's exit code.
+        let failed = |name, reason, message, exit_code| Failed { name, reason, message, exit_code };
         let table = [
             (
-                "time",
                 json!({ "prompt": "!sleep 600", "timeoutSeconds": 2 }),
-                "TimeLimit",
-                "not done after 2 s",
-                12,
+                failed("time", "TimeLimit", "not done after 2 s", 12),
             ),
             (
-                "steps",
                 json!({ "prompt": "!usage {\"iterations\":4}\n!sleep 600", "agent": { "maxIterations": 3 } }),
-                "IterationLimit",
-                "more than 3 steps",
-                12,
+                failed("steps", "IterationLimit", "more than 3 steps", 12),
             ),
             (
-                "key",
                 json!({ "prompt": "!fail CredentialsRefused 401 from the provider" }),
-                "CredentialsRefused",
-                "401 from the provider",
-                11,
+                failed("key", "CredentialsRefused", "401 from the provider", 11),
             ),
             (
-                "program",
                 json!({ "prompt": "!say never", "agent": { "image": "busybox" } }),
-                "EngineMissing",
-                "punching-fist-agent",
-                11,
+                failed("program", "EngineMissing", "punching-fist-agent", 11),
             ),
         ];
-        for (name, spec, ..) in &table {
-            space.task_with::<MaintenanceTask>(name, spec.clone()).await?;
+        for (spec, failed) in &table {
+            space.task_with::<MaintenanceTask>(failed.name, spec.clone()).await?;
         }
-        for (name, _, reason, message, code) in table {
-            let ended = status(space.end(name).await?)?;
-            assert_eq!((ended.phase, ended.reason.as_deref()), (Some(Phase::Failed), Some(reason)), "{name}");
-            let said = ended.message.unwrap_or_default();
-            assert!(said.contains(message), "{name}: {said}");
-            let ends: Vec<_> = ended.attempts.iter().map(|attempt| attempt.exit_code).collect();
-            assert_eq!((ends, ended.retry_count), (vec![Some(code)], 0), "{name}");
+        for (_, failed) in table {
+            failed.assert(status(space.end(failed.name).await?)?);
         }
         Ok(())
     });
