@@ -83,6 +83,15 @@ impl Check<'_> {
         }
     }
 
+    fn at_least_one<N: PartialOrd + From<u8> + std::fmt::Display>(&mut self, number: N, path: &str) {
+        self.require(number >= N::from(1), path, format!("is {number}, must be at least 1"));
+    }
+
+    fn between(&mut self, number: i64, least: i64, most: i64, path: &str) {
+        let fits = (least..=most).contains(&number);
+        self.require(fits, path, format!("is {number}, must be from {least} to {most}"));
+    }
+
     /// Whether the key stands in the file at all: a default is nobody's mistake.
     fn is_written(&self, path: &str) -> bool {
         locate::line_of(self.text, &locate::path(path)).is_some()
@@ -168,7 +177,8 @@ impl Check<'_> {
         }
         if let Some(budget) = &template.agent.max_cost_usd {
             let is_nothing = Money::parse(budget) == Some(Money::ZERO);
-            self.require(!is_nothing, "defaultRoute.template.agent.maxCostUSD", "must be more than 0");
+            let message = format!("is {budget}, must be more than 0");
+            self.require(!is_nothing, "defaultRoute.template.agent.maxCostUSD", message);
         }
         if let Some(prompt) = &template.prompt {
             self.template("defaultRoute.template.prompt", prompt);
@@ -177,6 +187,9 @@ impl Check<'_> {
     }
 
     fn route_profile(&mut self, template: &TaskSpec, file: &File) {
+        if file.agents.0.is_empty() {
+            return;
+        }
         let name = &template.agent.profile;
         let Some(profile) = file.agents.0.get(name) else {
             let known = file.agents.0.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
@@ -238,10 +251,9 @@ impl Check<'_> {
     }
 
     fn limits(&mut self, file: &File) {
-        self.require(file.limits.max_concurrent > 0, "limits.maxConcurrent", "must be at least 1");
+        self.at_least_one(file.limits.max_concurrent, "limits.maxConcurrent");
         let wait = file.limits.pod_start_timeout_seconds;
-        let message = format!("is {wait}, must be from 1 to {MAX_POD_START}");
-        self.require((1..=MAX_POD_START).contains(&wait), "limits.podStartTimeoutSeconds", message);
+        self.between(wait, 1, MAX_POD_START, "limits.podStartTimeoutSeconds");
         self.form(forms::word(&file.runner.image), "runner.image");
     }
 

@@ -1,7 +1,7 @@
 //! What names, images and addresses have to look like: as the API server has it, which would otherwise refuse every Job.
 
 use http::Uri;
-use http::uri::Scheme;
+use http::uri::{Authority, Scheme};
 use punching_fist_core::profile::Protocol;
 
 /// What is wrong with a namespace or a label's value, by RFC 1123: at most 63 characters.
@@ -38,30 +38,60 @@ pub fn word(text: &str) -> Option<String> {
     text.contains(char::is_whitespace).then(|| format!("`{text}` must not have spaces in it"))
 }
 
-/// What is wrong with the address of a model.
-pub fn base_url(url: &str) -> Option<String> {
-    (!is_web_address(url, |_| true)).then(|| {
-        format!("`{url}` must start with https:// or http:// and a host, as in http://model:8000/v1")
+/// What is wrong with the address of a model. The gateway puts a query behind the path of each call; the engines' own
+/// clients would put the path behind the query.
+pub fn base_url(url: &str, gateway: bool) -> Option<String> {
+    let Some(uri) = web_address(url) else {
+        return Some(format!(
+            "`{url}` must start with https:// or http:// and a host, as in http://model:8000/v1"
+        ));
+    };
+    overhang(url, &uri).or_else(|| {
+        (!gateway && uri.query().is_some()).then(|| {
+            format!(
+                "`{}` can't be followed by a query without the gateway: leave it out, or set gateway: true",
+                before(url, '?')
+            )
+        })
     })
 }
 
 /// What is wrong with the address of the gateway: agents put the path behind it.
 pub fn gateway_url(url: &str) -> Option<String> {
-    (!is_web_address(url, |path| path == "/")).then(|| {
-        format!(
+    let uri = web_address(url).filter(|uri| uri.path() == "/" && uri.query().is_none());
+    let Some(uri) = uri else {
+        return Some(format!(
             "`{url}` must be https:// or http://, a host and a port and no path, as in \
              http://punching-fist.punching-fist.svc:8082"
-        )
+        ));
+    };
+    overhang(url, &uri)
+}
+
+fn web_address(url: &str) -> Option<Uri> {
+    let uri = url.parse::<Uri>().ok()?;
+    let is_web = [Some(&Scheme::HTTP), Some(&Scheme::HTTPS)].contains(&uri.scheme());
+    let has_host = uri.host().is_some_and(|host| !host.is_empty());
+    (is_web && has_host).then_some(uri)
+}
+
+/// What an address has that no client sends: it would be lost without a word. What may be a password is not repeated.
+fn overhang(url: &str, uri: &Uri) -> Option<String> {
+    let authority = uri.authority().map(Authority::as_str).unwrap_or_default();
+    if let Some((_, host)) = authority.rsplit_once('@') {
+        return Some(format!(
+            "must not have a name or password before the host: leave it at `{host}`, as each call brings a key or token of \
+             its own"
+        ));
+    }
+    url.contains('#').then(|| {
+        let before = before(url, '#');
+        format!("`{before}` must not be followed by a fragment (`#`…): it is not sent; end the address there")
     })
 }
 
-fn is_web_address(url: &str, path: impl Fn(&str) -> bool) -> bool {
-    let uri = url.parse::<Uri>().ok();
-    uri.is_some_and(|uri| {
-        let is_web = [Some(&Scheme::HTTP), Some(&Scheme::HTTPS)].contains(&uri.scheme());
-        let has_host = uri.host().is_some_and(|host| !host.is_empty());
-        is_web && has_host && uri.query().is_none() && path(uri.path())
-    })
+fn before(url: &str, mark: char) -> &str {
+    url.split_once(mark).map_or(url, |(before, _)| before)
 }
 
 /// What is wrong with a model that is reached through the gateway: it speaks two protocols.
@@ -160,20 +190,38 @@ mod tests {
 
     #[test]
     fn an_address_has_a_scheme_and_a_host() {
-        for (url, fits) in [
-            ("http://model:8000/v1", true),
-            ("https://api.example.com", true),
-            ("http://[::1]:8000", true),
-            ("https://", false),
-            ("http://:8000", false),
-            ("ftp://model", false),
-            ("model:80", false),
-            ("/v1", false),
-            ("http://a b", false),
-            ("http://model?key=1", false),
+        let (no_address, no_login, no_fragment) =
+            ("must start with https://", "before the host", "a fragment");
+        for (url, wrong) in [
+            ("http://model:8000/v1", None),
+            ("https://api.example.com", None),
+            ("http://[::1]:8000", None),
+            ("http://model:8000/v1?key=1", None),
+            ("http://model?key=1", None),
+            ("http://model/a@b", None),
+            ("https://", Some(no_address)),
+            ("http://:8000", Some(no_address)),
+            ("ftp://model", Some(no_address)),
+            ("model:80", Some(no_address)),
+            ("/v1", Some(no_address)),
+            ("http://a b", Some(no_address)),
+            ("http://user:pw@model/v1", Some(no_login)),
+            ("http://user@model:8000", Some(no_login)),
+            ("http://model/v1#x", Some(no_fragment)),
+            ("http://model/v1?key=1#", Some(no_fragment)),
         ] {
-            assert_eq!(base_url(url).is_none(), fits, "{url}");
+            let said = base_url(url, true);
+            assert_eq!(said.is_none(), wrong.is_none(), "{url}");
+            let said = said.unwrap_or_default();
+            assert!(said.contains(wrong.unwrap_or_default()) && !said.contains("pw"), "{url}: {said}");
         }
+    }
+
+    #[test]
+    fn only_the_gateway_knows_where_a_query_goes() {
+        let said = base_url("http://model:8000/v1?key=1", false).unwrap();
+        assert!(said.contains("`http://model:8000/v1` can't be followed by a query"), "{said}");
+        assert!(base_url("http://model:8000/v1", false).is_none());
     }
 
     #[test]
@@ -184,6 +232,8 @@ mod tests {
             ("http://gateway:8082/", true),
             ("http://gateway:8082/v1", false),
             ("http://gateway:8082?a=b", false),
+            ("http://gateway:8082#x", false),
+            ("http://user:pw@gateway:8082", false),
             ("gateway:8082", false),
             ("http://", false),
         ] {

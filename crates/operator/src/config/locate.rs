@@ -86,6 +86,15 @@ impl<'de> Visitor<'de> for Walk<'_> {
         formatter.write_str("the end of the path")
     }
 
+    /// An empty document.
+    fn visit_none<E: Error>(self) -> Result<(), E> {
+        self.visit_unit()
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        if self.path.is_empty() { Err(E::custom("here")) } else { Ok(()) }
+    }
+
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let Some((Step::Key(wanted), rest)) = self.path.split_first() else {
             return Err(A::Error::custom("here"));
@@ -166,6 +175,20 @@ mod tests {
             ("x", None),
             ("b.x", None),
         ];
+        for (written, line) in cases {
+            assert_eq!(line_of(text, &path(written)), line, "{written}");
+        }
+    }
+
+    #[test]
+    fn what_has_nothing_in_it_has_no_places() {
+        for text in ["", "# a comment\n", "---\n", "null", "~", "{}"] {
+            for written in ["a", "a.b"] {
+                assert_eq!(line_of(text, &path(written)), None, "{written} in {text:?}");
+            }
+        }
+        let text = "a:\nb:\n  -\n  - c:\n";
+        let cases = [("a", Some(1)), ("a.b", None), ("b[0]", Some(3)), ("b[1].c", Some(4)), ("b[0].c", None)];
         for (written, line) in cases {
             assert_eq!(line_of(text, &path(written)), line, "{written}");
         }

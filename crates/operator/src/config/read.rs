@@ -57,9 +57,49 @@ fn from_yaml(error: &serde_yaml::Error) -> Problem {
     match error.location() {
         Some(location) => {
             let place = format!(" at line {} column {}", location.line(), location.column());
-            Problem { line: Some(location.line()), message: message.replacen(&place, "", 1) }
+            Problem { line: Some(location.line()), message: in_words(&message.replacen(&place, "", 1)) }
         }
         None => Problem { line: None, message },
+    }
+}
+
+/// What serde says of a value of another kind, without the names of our types: `limits: is a list, must be a mapping`.
+fn in_words(message: &str) -> String {
+    let kind = ["invalid type: ", "invalid value: "].iter().find_map(|begin| message.split_once(begin));
+    let Some((place, (found, wanted))) =
+        kind.and_then(|(place, rest)| Some((place, rest.rsplit_once(", expected ")?)))
+    else {
+        return message.to_owned();
+    };
+    let place = if place.is_empty() { "the file " } else { place };
+    format!("{place}is {}, must be {}", found_word(found), wanted_word(wanted))
+}
+
+fn found_word(found: &str) -> &str {
+    match found {
+        "sequence" => "a list",
+        "map" => "a mapping",
+        "unit value" => "nothing",
+        other => {
+            let kinds = ["boolean ", "integer ", "floating point ", "string "];
+            kinds.iter().find_map(|kind| other.strip_prefix(kind)).unwrap_or(other)
+        }
+    }
+}
+
+fn wanted_word(wanted: &str) -> &str {
+    match wanted {
+        "struct File" => "keys with values, as in `limits: {maxConcurrent: 10}`",
+        "usize" | "u32" | "u64" => "a whole number that isn't negative",
+        "i32" => "a whole number, at most 2147483647",
+        "i64" => "a whole number",
+        "a sequence" => "a list",
+        "a map" => "a mapping",
+        "a boolean" => "true or false",
+        "a string" => "a text",
+        // The name of a type: ours, or one of Kubernetes'.
+        other if other.starts_with("struct ") || other.starts_with(char::is_uppercase) => "a mapping",
+        other => other,
     }
 }
 

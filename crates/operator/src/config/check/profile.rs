@@ -7,6 +7,8 @@ use super::{AgentProfile, Check, Money, forms, locate};
 use punching_fist_core::pod::PRICE_VARIABLES;
 use punching_fist_core::profile::{Engine, ModelKey, Prices};
 
+/// Most steps of an attempt, as a task may say them.
+const MAX_ITERATIONS: i64 = 1000;
 /// Longest attempt, in seconds: a day.
 const MAX_TIMEOUT: i64 = 86_400;
 /// Highest user that Linux and the API server know.
@@ -79,7 +81,8 @@ impl Check<'_> {
             let wrong = wrong.or_else(|| profile.gateway.then(|| forms::gateway_model(model)).flatten());
             self.form(wrong, &path);
         }
-        self.form(profile.base_url.as_deref().and_then(forms::base_url), &format!("{path}.baseURL"));
+        let wrong = profile.base_url.as_deref().and_then(|url| forms::base_url(url, profile.gateway));
+        self.form(wrong, &format!("{path}.baseURL"));
     }
 
     fn prices(&mut self, path: &str, profile: &AgentProfile) {
@@ -111,7 +114,7 @@ impl Check<'_> {
         for (key, amount) in amounts {
             self.form(amount.and_then(|amount| forms::amount(amount)), &format!("{path}.{key}"));
         }
-        self.require(*max_output_tokens > 0, &format!("{path}.maxOutputTokens"), "must be at least 1");
+        self.at_least_one(*max_output_tokens, &format!("{path}.maxOutputTokens"));
     }
 
     /// How the model's key comes to the model: the operator has it, or the agent gets it.
@@ -143,19 +146,19 @@ impl Check<'_> {
 
     /// What of it may never be without a limit.
     fn bounds(&mut self, path: &str, profile: &AgentProfile) {
-        let fits = (1..=1000).contains(&profile.max_iterations);
-        self.require(fits, &format!("{path}.maxIterations"), "must be from 1 to 1000");
+        let iterations = profile.max_iterations;
+        self.between(iterations.into(), 1, MAX_ITERATIONS, &format!("{path}.maxIterations"));
         let budget = &profile.max_cost_usd;
         let wrong = forms::amount(budget).or_else(|| {
             let is_nothing = Money::parse(budget) == Some(Money::ZERO);
-            is_nothing.then(|| "must be more than 0".to_owned())
+            is_nothing.then(|| format!("is {budget}, must be more than 0"))
         });
         self.form(wrong, &format!("{path}.maxCostUSD"));
-        let timeout = profile.timeout_seconds;
-        let message = format!("is {timeout}, must be from 1 to {MAX_TIMEOUT}");
-        self.require((1..=MAX_TIMEOUT).contains(&timeout), &format!("{path}.timeoutSeconds"), message);
-        self.require(profile.max_concurrent > 0, &format!("{path}.maxConcurrent"), "must be at least 1");
-        let message = "must not be 0, as agents don't run as root, nor more than 2147483647";
-        self.require((1..=MAX_USER).contains(&profile.run_as_user), &format!("{path}.runAsUser"), message);
+        self.between(profile.timeout_seconds, 1, MAX_TIMEOUT, &format!("{path}.timeoutSeconds"));
+        self.at_least_one(profile.max_concurrent, &format!("{path}.maxConcurrent"));
+        let user = profile.run_as_user;
+        let message =
+            format!("is {user}, must be from 1 to {MAX_USER}: agents don't run as root, which is 0");
+        self.require((1..=MAX_USER).contains(&user), &format!("{path}.runAsUser"), message);
     }
 }

@@ -50,6 +50,20 @@ fn a_base_url_is_one() {
         let expected = format!("baseURL: `{url}` {expected}");
         assert_refused(direct, &[(&format!("baseURL: '{url}'"), &expected)]);
     }
+    assert_taken(&metered("baseURL: 'http://model:8000/v1?key=abc'"));
+    let expected = "baseURL: `http://model:8000/v1` can't be followed by a query without the gateway";
+    assert_refused(direct, &[("baseURL: 'http://model:8000/v1?key=abc'", expected)]);
+    for (url, expected) in [
+        (
+            "http://user:pw@model/v1",
+            "baseURL: must not have a name or password before the host: leave it at `model`",
+        ),
+        ("http://model/v1#x", "baseURL: `http://model/v1` must not be followed by a fragment"),
+    ] {
+        for profile in [direct, metered] {
+            assert_refused(profile, &[(&format!("baseURL: '{url}'"), expected)]);
+        }
+    }
 }
 
 #[test]
@@ -131,13 +145,13 @@ fn money_is_a_decimal() {
     let cases = [
         ("maxCostUSD: '2,50'", format!("maxCostUSD: `2,50` {wrong}")),
         ("maxCostUSD: -1", format!("maxCostUSD: `-1` {wrong}")),
-        ("maxCostUSD: '0.00'", "maxCostUSD: must be more than 0".to_owned()),
+        ("maxCostUSD: '0.00'", "maxCostUSD: is 0.00, must be more than 0".to_owned()),
         ("prices: {input: '3', output: free}", format!("prices.output: `free` {wrong}")),
         ("prices: {input: '3', output: '1', cacheRead: '-1'}", format!("prices.cacheRead: `-1` {wrong}")),
         ("prices: {input: '3', output: '1', cacheWrite: 1e3}", format!("prices.cacheWrite: `1e3` {wrong}")),
         (
             "prices: {input: '3', output: '1', maxOutputTokens: 0}",
-            "prices.maxOutputTokens: must be at".to_owned(),
+            "prices.maxOutputTokens: is 0, must be at least 1".to_owned(),
         ),
         (
             "prices: {input: '3', output: '1', cached: '1'}",
@@ -156,7 +170,10 @@ fn money_is_a_decimal() {
             "defaultRoute: {template: {agent: {maxCostUSD: '1,5'}}}",
             "defaultRoute.template.agent.maxCostUSD: `1,5` does not match",
         ),
-        ("defaultRoute: {template: {agent: {maxCostUSD: '0'}}}", "agent.maxCostUSD: must be more than 0"),
+        (
+            "defaultRoute: {template: {agent: {maxCostUSD: '0'}}}",
+            "agent.maxCostUSD: is 0, must be more than 0",
+        ),
     ]);
 }
 
@@ -196,9 +213,9 @@ fn nothing_is_without_a_limit() {
         &[
             ("timeoutSeconds: 0", "timeoutSeconds: is 0, must be from 1 to 86400"),
             ("timeoutSeconds: 86401", "timeoutSeconds: is 86401, must be from 1 to 86400"),
-            ("maxIterations: 0", "maxIterations: must be from 1 to 1000"),
-            ("maxIterations: 1001", "maxIterations: must be from 1 to 1000"),
-            ("maxConcurrent: 0", "maxConcurrent: must be at least 1"),
+            ("maxIterations: 0", "maxIterations: is 0, must be from 1 to 1000"),
+            ("maxIterations: 1001", "maxIterations: is 1001, must be from 1 to 1000"),
+            ("maxConcurrent: 0", "maxConcurrent: is 0, must be at least 1"),
         ],
     );
 }
@@ -208,8 +225,8 @@ fn a_pod_is_asked_for_nothing_that_is_refused_later() {
     assert_refused(
         direct,
         &[
-            ("runAsUser: 0", "runAsUser: must not be 0"),
-            ("runAsUser: 2147483648", "runAsUser: must not be 0"),
+            ("runAsUser: 0", "runAsUser: is 0, must be from 1 to 2147483647: agents don't run as root"),
+            ("runAsUser: 2147483648", "runAsUser: is 2147483648, must be from 1 to 2147483647"),
             (
                 "resources: {limits: {memory: 2 GB}}",
                 "resources.limits.memory: `2 GB` is no quantity; write a number",

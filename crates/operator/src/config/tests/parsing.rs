@@ -3,9 +3,9 @@
 use super::config;
 
 /// What is said begins like this.
-fn assert_begins(cases: &[(&str, &str)]) {
+fn assert_begins<S: AsRef<str>>(cases: &[(&str, S)]) {
     for (text, expected) in cases {
-        let message = config(text).unwrap_err();
+        let (message, expected) = (config(text).unwrap_err(), expected.as_ref());
         assert!(message.starts_with(expected), "{text}\n  gave  {message}\n  wanted {expected}");
     }
 }
@@ -39,20 +39,33 @@ fn a_key_that_nobody_knows() {
 
 #[test]
 fn a_value_of_another_kind() {
-    assert_begins(&[
+    let profile = |more: &str| format!("agents: {{a: {{image: i, model: m, {more}}}}}");
+    let cases = [
         (
             "limits:\n  maxConcurrent: many",
-            "config.yaml:2: limits.maxConcurrent: invalid type: string \"many\", expected",
+            "2: limits.maxConcurrent: is \"many\", must be a whole number that",
         ),
         (
             "limits:\n  maxConcurrent: -1",
-            "config.yaml:2: limits.maxConcurrent: invalid type: integer `-1`, expected usize",
+            "2: limits.maxConcurrent: is `-1`, must be a whole number that isn't",
         ),
         (
             "defaultRoute:\n  template:\n    timeoutSeconds: 5m",
-            "config.yaml:3: defaultRoute.template.timeoutSeconds: inv",
+            "3: defaultRoute.template.timeoutSeconds: is \"5m\", must be a whole number",
         ),
-    ]);
+        ("receivers: {prometheus: true}", "1: receivers.prometheus: is `true`, must be a mapping"),
+        ("defaultRoute: {template: 5}", "1: defaultRoute.template: is `5`, must be a mapping"),
+        ("agents: [a]", "1: agents: is a list, must be a mapping"),
+        (
+            &profile("maxIterations: 5000000000"),
+            "1: agents.a.maxIterations: is `5000000000`, must be a whole number,",
+        ),
+        (&profile("volumes: {b: c}"), "1: agents.a.volumes: is a mapping, must be a list"),
+        (&profile("tolerations: [b]"), "1: agents.a.tolerations[0]: is \"b\", must be a mapping"),
+        (&profile("gateway: maybe"), "1: agents.a.gateway: is \"maybe\", must be true or false"),
+        (&profile("command: [[ls]]"), "1: agents.a.command[0]: is a list, must be a text"),
+    ];
+    assert_begins(&cases.map(|(text, said)| (text, format!("config.yaml:{said}"))));
 }
 
 #[test]
@@ -91,5 +104,19 @@ fn a_key_that_is_missing_or_there_twice() {
 
 #[test]
 fn a_text_that_is_no_mapping() {
-    assert_begins(&[("limits: [", "config.yaml:"), ("- a", "config.yaml:")]);
+    let wanted = "must be keys with values, as in `limits: {maxConcurrent: 10}`";
+    assert_begins(&[("limits: [", "config.yaml:".to_owned())]);
+    for (text, found) in [("- a", "a list"), ("hello", "\"hello\""), ("5", "`5`")] {
+        assert_eq!(config(text).unwrap_err(), format!("config.yaml:1: the file is {found}, {wanted}"));
+    }
+}
+
+#[test]
+fn nothing_at_all_lacks_one_thing() {
+    for text in ["", "# nothing\n", "---\n", "null\n", "{}", "receivers: {}"] {
+        let message = config(text).unwrap_err();
+        assert_eq!(message.lines().count(), 1, "{text:?}: {message}");
+        assert!(message.contains("receivers.prometheus.http_config: set bearer_token_file"), "{message}");
+        assert_eq!(message.starts_with("config.yaml: "), !text.contains("receivers"), "{text:?}: {message}");
+    }
 }

@@ -26,7 +26,7 @@ fn addresses_and_images_are_some() {
 #[test]
 fn limits_have_bounds() {
     assert_refusals(&[
-        ("limits: {maxConcurrent: 0}", "config.yaml:1: limits.maxConcurrent: must be at least 1"),
+        ("limits: {maxConcurrent: 0}", "config.yaml:1: limits.maxConcurrent: is 0, must be at least 1"),
         (
             "limits: {podStartTimeoutSeconds: 0}",
             "config.yaml:1: limits.podStartTimeoutSeconds: is 0, must be from 1 to 86400",
