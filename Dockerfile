@@ -9,22 +9,21 @@ FROM ${RUST} AS build
 ARG TARGETARCH
 WORKDIR /source
 COPY . .
-# A static glibc, which resolves names without loading anything from 2.34 on. The flag stands with the target: build scripts
-# and macros, which can't be static, don't get it.
-ENV CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS="-C target-feature=+crt-static" \
-    CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUSTFLAGS="-C target-feature=+crt-static"
+# A static glibc, which resolves names without loading anything from 2.34 on. With a target named, build scripts and macros,
+# which can't be static, don't get the flag.
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,id=target-${TARGETARCH},target=/source/target,sharing=locked \
-    case "${TARGETARCH}" in \
-        amd64) target=x86_64-unknown-linux-gnu ;; \
-        arm64) target=aarch64-unknown-linux-gnu ;; \
-        *) echo "no static build for ${TARGETARCH}" >&2; exit 1 ;; \
-    esac \
-    && cargo build --release --locked --target "${target}" --package punching-fist --package punching-fist-runner \
+    target="$(rustc --print host-tuple)" \
+    && RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --locked --target "${target}" \
+        --package punching-fist --package punching-fist-runner \
     && mkdir /programs \
     && cp "target/${target}/release/punching-fist" "target/${target}/release/punching-fist-runner" /programs
 
 FROM scratch
+LABEL org.opencontainers.image.title="Punching Fist" \
+    org.opencontainers.image.description="A Kubernetes operator that answers alerts with OpenHands agents" \
+    org.opencontainers.image.source="https://github.com/punching-fist/punching-fist" \
+    org.opencontainers.image.licenses="Apache-2.0"
 # Whom the gateway calls is a public authority's name.
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /programs /usr/local/bin
