@@ -64,10 +64,7 @@ async fn a_status_is_applied_with_our_fields_alone_and_under_what_was_read() {
 
 #[tokio::test]
 async fn repeats_merge_and_only_new_work_makes_a_successor() {
-    let api = api();
-    let hook = Hook::new(&api);
-    hook.post(&body(&[firing("a")])).await;
-    let first = only(&api);
+    let (api, hook, first) = with_a_task().await;
     finish(&api, &first, Phase::Succeeded, reasons::VERDICT_REACHED);
     for (alerts, outcomes, runs) in [
         (vec![firing("a")], vec!["merged"], 1),
@@ -129,10 +126,7 @@ async fn a_bad_alert_among_good_ones_is_named() {
 
 #[tokio::test]
 async fn a_task_that_is_being_deleted_takes_nothing_in() {
-    let api = api();
-    let hook = Hook::new(&api);
-    hook.post(&body(&[firing("a")])).await;
-    let first = only(&api);
+    let (api, hook, first) = with_a_task().await;
     api.change::<AlertTask>(NAMESPACE, &name(&first), |task| {
         task.metadata.finalizers = Some(vec!["foregroundDeletion".into()]);
         task.metadata.deletion_timestamp = task.metadata.creation_timestamp.clone();
@@ -238,10 +232,7 @@ async fn a_conflict_means_to_look_again() {
 
 #[tokio::test]
 async fn a_successor_made_meanwhile_hears_that_alerts_are_over() {
-    let api = api();
-    let hook = Hook::new(&api);
-    hook.post(&body(&[firing("a")])).await;
-    let first = only(&api);
+    let (api, hook, first) = with_a_task().await;
     finish(&api, &first, Phase::Succeeded, reasons::VERDICT_REACHED);
     // Another replica makes the successor between our list and our write.
     let slow = Fault::Slow(Duration::from_millis(300));

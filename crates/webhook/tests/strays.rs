@@ -45,10 +45,7 @@ async fn the_cache_follows_the_others_beside_one_that_cannot_be_read() {
 
 #[tokio::test]
 async fn a_member_of_the_chain_that_cannot_be_read_is_left_out() {
-    let api = api();
-    let hook = Hook::new(&api);
-    hook.post(&body(&[firing("a")])).await;
-    let task = only(&api);
+    let (api, hook, task) = with_a_task().await;
     poison(&api, "poison", &key(&task)).await;
     let answer = hook.post(&body(&[firing("a"), firing("b")])).await;
     assert_eq!((answer.code.as_u16(), answer.outcomes()), (200, vec!["merged", "merged"]));
@@ -58,10 +55,7 @@ async fn a_member_of_the_chain_that_cannot_be_read_is_left_out() {
 
 #[tokio::test]
 async fn the_newest_that_cannot_be_read_is_named_and_stops_its_incident_alone() {
-    let api = api();
-    let hook = Hook::new(&api);
-    hook.post(&body(&[firing("a")])).await;
-    let task = only(&api);
+    let (api, hook, task) = with_a_task().await;
     api.remove::<AlertTask>(NAMESPACE, &name(&task));
     poison(&api, &name(&task), &key(&task)).await;
     let answer = hook.post(&body(&[firing("a")])).await;
@@ -75,10 +69,7 @@ async fn the_newest_that_cannot_be_read_is_named_and_stops_its_incident_alone() 
 
 #[tokio::test]
 async fn a_task_that_lost_its_label_is_found_by_its_name() {
-    let api = api();
-    let hook = Hook::new(&api);
-    hook.post(&body(&[firing("a")])).await;
-    let first = only(&api);
+    let (api, hook, first) = with_a_task().await;
     drop_label(&api, &first);
     api.forget();
     let answer = hook.post(&body(&[firing("a"), firing("b")])).await;
@@ -100,10 +91,7 @@ async fn a_task_that_lost_its_label_is_found_by_its_name() {
 
 #[tokio::test]
 async fn another_object_under_the_name_is_told_and_not_touched() {
-    let api = api();
-    let hook = Hook::new(&api);
-    hook.post(&body(&[firing("a")])).await;
-    let task = only(&api);
+    let (api, hook, task) = with_a_task().await;
     drop_label(&api, &task);
     let foreign = api.change::<AlertTask>(NAMESPACE, &name(&task), |task| {
         task.spec.identity.as_mut().unwrap().key = "f".repeat(40);

@@ -6,11 +6,12 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use punching_fist_api::{AlertTask, MaintenanceTask};
+use punching_fist_protocol::LongResult;
 use punching_fist_testkit::recording::RecordingApi;
 use serde_json::{Value, json};
 
 use super::clock;
-use super::objects::NS;
+use super::objects::{NS, verdict};
 
 /// How the attempts of a Job end, one after the other: exit code and termination message. The last one repeats; without
 /// any, the agent works for ever.
@@ -85,6 +86,12 @@ impl Cluster {
         let now = clock::now().to_string();
         let condition = json!({"type": "Complete", "status": "True", "lastTransitionTime": now});
         self.job_status(job, &json!({"active": null, "ready": null, "succeeded": 1, "completionTime": now, "conditions": [condition]}));
+    }
+
+    /// The run is over: its agent concluded, with this in the long form.
+    pub(super) fn conclude(&self, job: &str, pod: &str, long: Option<&LongResult>) {
+        self.end_container(pod, 0, &verdict(long));
+        self.complete(job);
     }
 
     /// The Job is over, badly.

@@ -35,8 +35,7 @@ async fn with_a_verdict() -> (Ground, String) {
     maintenance(&ground.api, "mt");
     let (job, pod) = ground.running::<MaintenanceTask>("mt").await;
     log_holds(&ground.api, &long());
-    ground.cluster.end_container(&pod, 0, &verdict(Some(&long())));
-    ground.cluster.complete(&job);
+    ground.cluster.conclude(&job, &pod, Some(&long()));
     ground.api.forget();
     ground.drive::<MaintenanceTask>("mt").await;
     (ground, job)
@@ -88,8 +87,7 @@ async fn a_finished_and_mirrored_task_costs_no_call() {
     let mut ground = Ground::new();
     maintenance(&ground.api, "mt");
     let (job, pod) = ground.running::<MaintenanceTask>("mt").await;
-    ground.cluster.end_container(&pod, 0, &verdict(None));
-    ground.cluster.complete(&job);
+    ground.cluster.conclude(&job, &pod, None);
     ground.drive::<MaintenanceTask>("mt").await;
     ground.api.forget();
     for _ in 0..3 {
@@ -125,8 +123,7 @@ async fn a_log_that_cannot_be_read_is_tried_for_a_minute_and_no_longer() {
         maintenance(&ground.api, "mt");
         let (job, pod) = ground.running::<MaintenanceTask>("mt").await;
         ground.api.inject("get", "pods/log", answer.clone(), Times::Always);
-        ground.cluster.end_container(&pod, 0, &verdict(Some(&long())));
-        ground.cluster.complete(&job);
+        ground.cluster.conclude(&job, &pod, Some(&long()));
         let since = clock::now();
         while status(&ground).phase != Some(Phase::Succeeded) {
             ground.pass::<MaintenanceTask>("mt").await.unwrap();
@@ -157,8 +154,7 @@ async fn a_retry_counts_and_what_all_attempts_used_is_summed() {
     ground.cluster.container(&second, &json!({"running": {}}));
     ground.drive::<MaintenanceTask>("mt").await;
     assert!(status(&ground).message.unwrap().starts_with("attempt 2 of 4 works"));
-    ground.cluster.end_container(&second, 0, &verdict(None));
-    ground.cluster.complete(&job);
+    ground.cluster.conclude(&job, &second, None);
     ground.drive::<MaintenanceTask>("mt").await;
     let ended = status(&ground);
     assert_eq!((ended.phase, ended.retry_count), (Some(Phase::Succeeded), 1));

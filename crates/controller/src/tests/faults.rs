@@ -28,13 +28,12 @@ async fn a_conflict_means_look_again_and_is_no_error() {
 
 #[tokio::test(start_paused = true)]
 async fn the_end_is_not_written_on_a_status_that_moved_on() {
-    use super::objects::{alert, log_holds, long, verdict};
+    use super::objects::{alert, log_holds, long};
     use punching_fist_api::AlertTask;
     let mut ground = Ground::new();
     alert(&ground.api, "at", &serde_json::json!({}));
     let (job, pod) = ground.running::<AlertTask>("at").await;
-    ground.cluster.end_container(&pod, 0, &verdict(Some(&long())));
-    ground.cluster.complete(&job);
+    ground.cluster.conclude(&job, &pod, Some(&long()));
     log_holds(&ground.api, &long());
     ground.observe();
     let stale = named::<AlertTask>(&ground.api, "at");

@@ -6,7 +6,7 @@ use punching_fist_testkit::recording::Call;
 use serde_json::{Value, json};
 
 use super::ground::Ground;
-use super::objects::{NS, alert, log_holds, long, named, verdict, webhook_says};
+use super::objects::{NS, alert, log_holds, long, named, webhook_says};
 
 /// The fields of the status that a field manager has applied, over all its applies.
 fn fields_of(calls: &[Call], manager: &str) -> Vec<String> {
@@ -43,8 +43,7 @@ async fn every_writer_keeps_to_its_own_fields() {
     });
     webhook_says(&ground.api, "at", &[("f1", "firing"), ("f2", "resolved")]);
     log_holds(&ground.api, &long());
-    ground.cluster.end_container(&pod, 0, &verdict(Some(&long())));
-    ground.cluster.complete(&job);
+    ground.cluster.conclude(&job, &pod, Some(&long()));
     ground.drive::<AlertTask>("at").await;
 
     let calls = ground.api.writes();
@@ -74,8 +73,7 @@ async fn what_others_wrote_survives_every_write_of_ours() {
     });
     let (job, pod) = ground.running::<AlertTask>("at").await;
     webhook_says(&ground.api, "at", &[("f1", "firing"), ("f2", "firing")]);
-    ground.cluster.end_container(&pod, 0, &verdict(None));
-    ground.cluster.complete(&job);
+    ground.cluster.conclude(&job, &pod, None);
     ground.drive::<AlertTask>("at").await;
     let status = named::<AlertTask>(&ground.api, "at").status.unwrap();
     assert_eq!((status.occurrences, status.alerts.len(), status.prompted_alerts), (2, 2, Some(1)));

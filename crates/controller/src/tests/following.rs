@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::clock;
 use super::ground::{Ground, names_of};
-use super::objects::{NS, alert, edit, named, state, verdict, webhook_says};
+use super::objects::{NS, alert, edit, named, state, webhook_says};
 
 /// A run that has ended while an alert waits that joined too late; no pass has seen the end yet.
 async fn ended_with_a_late_alert(ground: &mut Ground) -> String {
@@ -16,8 +16,7 @@ async fn ended_with_a_late_alert(ground: &mut Ground) -> String {
     webhook_says(&ground.api, "at", &[("f1", "firing")]);
     let (job, pod) = ground.running::<AlertTask>("at").await;
     webhook_says(&ground.api, "at", &[("f1", "firing"), ("f2", "firing")]);
-    ground.cluster.end_container(&pod, 0, &verdict(None));
-    ground.cluster.complete(&job);
+    ground.cluster.conclude(&job, &pod, None);
     job
 }
 
@@ -56,8 +55,7 @@ async fn nothing_follows_where_nothing_is_left() {
         webhook_says(&ground.api, "at", &[("f1", "firing")]);
         let (job, pod) = ground.running::<AlertTask>("at").await;
         webhook_says(&ground.api, "at", late);
-        ground.cluster.end_container(&pod, 0, &verdict(None));
-        ground.cluster.complete(&job);
+        ground.cluster.conclude(&job, &pod, None);
         ground.drive::<AlertTask>("at").await;
         assert!(followers(&ground).is_empty(), "{late:?}");
     }

@@ -6,14 +6,10 @@ use punching_fist_core::conditions;
 use serde_json::{Value, json};
 
 use super::ground::Ground;
-use super::objects::{self, NS, Object, alert, edit, maintenance, named, state, webhook_says};
+use super::objects::{self, NS, Object, alert, edit, maintenance, named, said, state, webhook_says};
 
 /// What a user does about it.
 type Mend = fn(&mut MaintenanceTask);
-
-fn said(phase: &str, reason: &str) -> (String, String) {
-    (phase.to_owned(), reason.to_owned())
-}
 
 fn stalled<K: Object>(task: &K) -> bool {
     let status = task.task_status().expect("a status");

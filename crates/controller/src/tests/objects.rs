@@ -164,6 +164,11 @@ pub(super) fn state<K: Object>(api: &RecordingApi, name: &str) -> (String, Strin
     (phase, status.reason.unwrap_or_default())
 }
 
+/// A phase and its reason, to compare with [`state`].
+pub(super) fn said(phase: &str, reason: &str) -> (String, String) {
+    (phase.to_owned(), reason.to_owned())
+}
+
 /// The Job's name of a task.
 pub(super) fn job_name<K: Object>(task: &K) -> String {
     punching_fist_core::job::name(&task.uid().expect("the API server gave it a UID"))

@@ -21,6 +21,15 @@ fn foreign(task: &MaintenanceTask, owner_uid: &str) -> Job {
         .unwrap()
 }
 
+/// A task that is admitted and has no Job yet.
+async fn admitted() -> (Ground, MaintenanceTask) {
+    let mut ground = Ground::new();
+    let task = maintenance(&ground.api, "mt");
+    ground.admit();
+    ground.pass::<MaintenanceTask>("mt").await.unwrap();
+    (ground, task)
+}
+
 fn reason(ground: &Ground) -> String {
     state::<MaintenanceTask>(&ground.api, "mt").1
 }
@@ -61,10 +70,7 @@ async fn the_admission_is_written_before_the_job_is_made() {
 
 #[tokio::test(start_paused = true)]
 async fn a_job_that_is_there_and_is_ours_is_taken_over() {
-    let mut ground = Ground::new();
-    let task = maintenance(&ground.api, "mt");
-    ground.admit();
-    ground.pass::<MaintenanceTask>("mt").await.unwrap();
+    let (ground, task) = admitted().await;
     let job = ground.api.seed(&foreign(&task, &task.uid().unwrap()));
     // The cache of Jobs doesn't show it yet.
     ground.stale_pass(named::<MaintenanceTask>(&ground.api, "mt")).await.unwrap();
@@ -93,10 +99,7 @@ async fn a_job_of_that_name_that_is_not_ours_stalls_the_task_and_is_never_touche
 
 #[tokio::test(start_paused = true)]
 async fn a_cancel_before_the_job_was_made_leaves_a_foreign_one_alone() {
-    let mut ground = Ground::new();
-    let task = maintenance(&ground.api, "mt");
-    ground.admit();
-    ground.pass::<MaintenanceTask>("mt").await.unwrap();
+    let (mut ground, task) = admitted().await;
     ground.api.seed(&foreign(&task, "somebody-else"));
     edit::<MaintenanceTask>(&ground.api, "mt", |task| task.spec.cancel = true);
     ground.drive::<MaintenanceTask>("mt").await;

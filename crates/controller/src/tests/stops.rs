@@ -9,14 +9,19 @@ use serde_json::{Value, json};
 
 use super::clock;
 use super::ground::Ground;
-use super::objects::{NS, alert, edit, maintenance, named, state, verdict, webhook_says};
-
-fn said(phase: &str, reason: &str) -> (String, String) {
-    (phase.to_owned(), reason.to_owned())
-}
+use super::objects::{NS, alert, edit, maintenance, named, said, state, webhook_says};
 
 fn cancel(ground: &Ground) {
     edit::<MaintenanceTask>(&ground.api, "mt", |task| task.spec.cancel = true);
+}
+
+/// A pass whose cache lacks the Job, which the API server has.
+async fn pass_without_the_job(ground: &mut Ground) {
+    let job = ground.api.all::<Job>().remove(0);
+    ground.api.remove::<Job>(NS, &job.name_any());
+    ground.observe();
+    ground.api.seed(&job);
+    ground.stale_pass(named::<MaintenanceTask>(&ground.api, "mt")).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -64,12 +69,7 @@ async fn a_cancel_finds_a_job_that_the_cache_does_not_show() {
     ground.drive::<MaintenanceTask>("mt").await;
     cancel(&ground);
     ground.pass::<MaintenanceTask>("mt").await.unwrap();
-    let job = ground.api.all::<Job>().remove(0);
-    // Its cache is emptied, not the API server.
-    ground.api.remove::<Job>(NS, &job.name_any());
-    ground.observe();
-    ground.api.seed(&job);
-    ground.stale_pass(named::<MaintenanceTask>(&ground.api, "mt")).await.unwrap();
+    pass_without_the_job(&mut ground).await;
     assert_eq!(ground.api.calls_of("delete", "jobs").len(), 1);
     assert_eq!(state::<MaintenanceTask>(&ground.api, "mt").0, "Pending");
 }
@@ -79,8 +79,7 @@ async fn a_cancel_after_the_end_changes_nothing() {
     let mut ground = Ground::new();
     maintenance(&ground.api, "mt");
     let (job, pod) = ground.running::<MaintenanceTask>("mt").await;
-    ground.cluster.end_container(&pod, 0, &verdict(None));
-    ground.cluster.complete(&job);
+    ground.cluster.conclude(&job, &pod, None);
     cancel(&ground);
     ground.drive::<MaintenanceTask>("mt").await;
     assert_eq!(state::<MaintenanceTask>(&ground.api, "mt"), said("Succeeded", "VerdictReached"));
@@ -102,8 +101,7 @@ async fn a_resolved_alert_stops_a_run_only_where_the_route_asks_for_it() {
             ground.drive::<AlertTask>("at").await;
             assert_eq!(state::<AlertTask>(&ground.api, "at"), said("Succeeded", "AlertResolved"));
         } else {
-            ground.cluster.end_container(&pod, 0, &verdict(None));
-            ground.cluster.complete(&job);
+            ground.cluster.conclude(&job, &pod, None);
             ground.drive::<AlertTask>("at").await;
             assert_eq!(state::<AlertTask>(&ground.api, "at"), said("Succeeded", "VerdictReached"));
         }
@@ -126,11 +124,7 @@ async fn a_job_that_only_the_cache_lacks_is_not_lost() {
     let mut ground = Ground::new();
     maintenance(&ground.api, "mt");
     ground.running::<MaintenanceTask>("mt").await;
-    let job = ground.api.all::<Job>().remove(0);
-    ground.api.remove::<Job>(NS, &job.name_any());
-    ground.observe();
-    ground.api.seed(&job);
-    ground.stale_pass(named::<MaintenanceTask>(&ground.api, "mt")).await.unwrap();
+    pass_without_the_job(&mut ground).await;
     assert_eq!(state::<MaintenanceTask>(&ground.api, "mt").0, "Running");
 }
 
@@ -195,8 +189,7 @@ async fn an_evicted_pod_is_replaced_however_long_the_run_was() {
     let status = task.task_status().unwrap();
     assert!(conditions::holds(&status.conditions, reasons::STOPPING).is_none(), "{:?}", status.message);
     let next = ground.cluster.make_pod(&job);
-    ground.cluster.end_container(&next, 0, &verdict(None));
-    ground.cluster.complete(&job);
+    ground.cluster.conclude(&job, &next, None);
     ground.drive::<MaintenanceTask>("mt").await;
     assert_eq!(state::<MaintenanceTask>(&ground.api, "mt"), said("Succeeded", "VerdictReached"));
 }

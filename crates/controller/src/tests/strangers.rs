@@ -59,8 +59,7 @@ async fn a_job_that_lost_its_labels_is_still_the_tasks_own() {
     let long = long();
     log_holds(&ground.api, &long);
     let cluster = ground.cluster.clone();
-    cluster.end_container(&pod, 0, &verdict(Some(&long)));
-    cluster.complete(&job);
+    cluster.conclude(&job, &pod, Some(&long));
     ground.drive::<MaintenanceTask>("mt").await;
     assert_eq!(
         state::<MaintenanceTask>(&ground.api, "mt"),
@@ -84,8 +83,7 @@ async fn an_edited_ttl_reaches_the_job() {
     maintenance(&ground.api, "mt");
     let (job, pod) = ground.running::<MaintenanceTask>("mt").await;
     let cluster = ground.cluster.clone();
-    cluster.end_container(&pod, 0, &verdict(None));
-    cluster.complete(&job);
+    cluster.conclude(&job, &pod, None);
     ground.drive::<MaintenanceTask>("mt").await;
     let ttl = |ground: &Ground| ground.cluster.job(&job).spec.unwrap().ttl_seconds_after_finished;
     assert_eq!(ttl(&ground), Some(3600));
@@ -102,8 +100,7 @@ async fn a_report_that_is_refused_does_not_keep_the_run_from_ending() {
     let long = long();
     log_holds(&ground.api, &long);
     let cluster = ground.cluster.clone();
-    cluster.end_container(&pod, 0, &verdict(Some(&long)));
-    cluster.complete(&job);
+    cluster.conclude(&job, &pod, Some(&long));
     ground.api.inject("apply", "maintenancetasks/status", Fault::Status(422), Times::Once);
     ground.drive::<MaintenanceTask>("mt").await;
     let task = named::<MaintenanceTask>(&ground.api, "mt");

@@ -13,7 +13,7 @@ use super::cluster::Cluster;
 use super::ground::counted;
 use super::line;
 use super::live::{self, Live, until};
-use super::objects::{NS, alert, job_name, maintenance, named, settings, state, verdict, webhook_says};
+use super::objects::{NS, alert, job_name, maintenance, named, settings, state, webhook_says};
 
 /// Well below the ten minutes after which an object is looked at without a reason.
 const SEEN_WITHIN: Duration = Duration::from_secs(120);
@@ -58,8 +58,7 @@ async fn what_happened_while_the_watches_were_away_is_seen() {
 
     blind(&api, &watches).await;
     let cluster = Cluster::new(&api);
-    cluster.end_container(&pod, 0, &verdict(None));
-    cluster.complete(&ending);
+    cluster.conclude(&ending, &pod, None);
     cluster.remove(&lost);
     webhook_says(&api, "resolved", &[("f1", "resolved")]);
     maintenance(&api, "new");
@@ -106,8 +105,7 @@ async fn watches_that_only_end_go_on_where_they_were() {
     let (job, pod) = working(&api, "mt").await;
     api.forget();
     watches.notify_waiters();
-    Cluster::new(&api).end_container(&pod, 0, &verdict(None));
-    Cluster::new(&api).complete(&job);
+    Cluster::new(&api).conclude(&job, &pod, None);
     until("it is over", || reason(&api, "mt") == "VerdictReached").await;
     assert!(api.calls_of("list", "*").is_empty());
     live.stop().await;
@@ -119,8 +117,7 @@ async fn a_result_is_not_given_up_before_the_pods_were_listed() {
     let live = Live::start(api.client());
     let (job, pod) = working(&api, "mt").await;
     live.kill().await;
-    Cluster::new(&api).end_container(&pod, 0, &verdict(None));
-    Cluster::new(&api).complete(&job);
+    Cluster::new(&api).conclude(&job, &pod, None);
     // Nobody was there for long, and then the pods come last.
     tokio::time::sleep(Duration::from_secs(600)).await;
     api.inject("list", "pods", Fault::Slow(Duration::from_secs(20)), Times::Always);

@@ -39,6 +39,15 @@ pub fn api() -> RecordingApi {
     RecordingApi::with_crds(&punching_fist_api::crds())
 }
 
+/// A webhook that has made a task of one alert, `a`.
+pub async fn with_a_task() -> (RecordingApi, Hook, AlertTask) {
+    let api = api();
+    let hook = Hook::new(&api);
+    hook.post(&body(&[firing("a")])).await;
+    let task = only(&api);
+    (api, hook, task)
+}
+
 pub fn webhook(api: &RecordingApi, registry: &Registry) -> Webhook {
     let mut spec = default_spec();
     spec.template = TaskSpec { prompt: Some("Look at it.".into()), ..TaskSpec::default() };
