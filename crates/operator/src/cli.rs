@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::config;
 use crate::prepare::{self, Cidr};
 
 /// Punching Fist: alerts and maintenance tasks become agents' Jobs, and what the agents find stands in the cluster.
@@ -43,7 +44,7 @@ pub enum ConfigCommand {
 #[derive(Args, Debug)]
 pub struct RunArguments {
     /// The configuration file.
-    #[arg(long, env = "PUNCHING_FIST_CONFIG", default_value = "/etc/punching-fist/config.yaml")]
+    #[arg(long, env = config::PATH_VARIABLE, default_value = config::PATH)]
     pub config: PathBuf,
     /// Namespace that the operator itself runs in, where its Lease is. Default: the pod's own.
     #[arg(long, env = "NAMESPACE")]
@@ -75,10 +76,16 @@ pub struct PrepareArguments {
     #[arg(long = "api-server-cidr", value_name = "CIDR", requires = "network_policy")]
     pub api_server_cidrs: Vec<Cidr>,
     /// Port of the API servers.
-    #[arg(long, value_name = "PORT", default_value_t = 6443, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "PORT", default_value_t = 6443, requires = "network_policy")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
     pub api_server_port: u16,
-    /// Namespace that the operator runs in. Default: the pod's own, else `punching-fist`.
-    #[arg(long, env = "NAMESPACE", value_name = "NAMESPACE", value_parser = prepare::namespace_or_nothing)]
+    /// Port of the model's gateway in the operator's pods. Default: as `listen.gateway` of the configuration says, if
+    /// that is here, else 8082.
+    #[arg(long, value_name = "PORT", requires = "network_policy")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
+    pub gateway_port: Option<u16>,
+    /// Namespace that the operator runs in. Default: in a pod the pod's own, else `punching-fist`.
+    #[arg(long, value_name = "NAMESPACE", value_parser = prepare::namespace)]
     pub operator_namespace: Option<String>,
 }
 

@@ -35,14 +35,15 @@ impl Place {
 
 /// From the environment, else from what Kubernetes puts into every pod.
 pub fn find(arguments: &RunArguments) -> Result<Place, NamespaceUnknown> {
-    let namespace = own_namespace(arguments.namespace.as_deref());
+    let namespace = given(arguments.namespace.as_deref()).or_else(pods_namespace);
     let replica = given(arguments.pod_name.as_deref()).unwrap_or_else(random_replica);
     Ok(Place { namespace: namespace.ok_or(NamespaceUnknown)?, replica })
 }
 
-/// The operator's own namespace: as given, else the pod's.
-pub fn own_namespace(named: Option<&str>) -> Option<String> {
-    given(named).or_else(|| from_file(Path::new(NAMESPACE_FILE)))
+/// The namespace of the pod that this runs in, by what Kubernetes puts there beside the ServiceAccount's token; none
+/// outside of one.
+pub fn pods_namespace() -> Option<String> {
+    from_file(Path::new(NAMESPACE_FILE))
 }
 
 fn given(value: Option<&str>) -> Option<String> {

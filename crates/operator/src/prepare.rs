@@ -3,13 +3,15 @@
 
 mod cidr;
 
-use std::io::{self, Write as _};
+use std::env;
+use std::io::{self, ErrorKind, Write as _};
+use std::path::Path;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, context};
 
 use crate::cli::PrepareArguments;
-use crate::config::{GATEWAY_PORT, forms};
+use crate::config::{self, ConfigError, GATEWAY_PORT, forms};
 use crate::place;
 
 pub use cidr::Cidr;
@@ -35,6 +37,14 @@ pub enum PrepareError {
         "--remediate: who may change what runs in {0} may take over the cluster; without --remediate it can be prepared"
     )]
     System(String),
+    /// The configuration, which says where the gateway listens.
+    #[error("the gateway's port is unknown, say --gateway-port, or mend what says it: {0}")]
+    Config(#[from] ConfigError),
+    /// `listen.gateway` is any free port.
+    #[error(
+        "the gateway's port is unknown: listen.gateway of the configuration has 0, any free one; say --gateway-port"
+    )]
+    AnyPort,
     /// The template is wrong.
     #[error("the manifest can't be written: {0}")]
     Template(#[from] minijinja::Error),
@@ -45,10 +55,31 @@ pub enum PrepareError {
 
 /// Prints the manifest.
 pub fn print(arguments: &PrepareArguments) -> Result<(), PrepareError> {
-    let operator_namespace = place::own_namespace(arguments.operator_namespace.as_deref());
-    let text = manifest(arguments, operator_namespace.as_deref().unwrap_or(OPERATOR_NAMESPACE))?;
+    // Not by $NAMESPACE: outside of the operator's pod that is anybody's.
+    let operator_namespace = arguments.operator_namespace.clone().or_else(place::pods_namespace);
+    let configured = env::var_os(config::PATH_VARIABLE);
+    let port = match arguments.gateway_port {
+        Some(port) => port,
+        None if arguments.network_policy => gateway_port(configured.as_deref().map(Path::new))?,
+        None => GATEWAY_PORT,
+    };
+    let text = manifest(arguments, operator_namespace.as_deref().unwrap_or(OPERATOR_NAMESPACE), port)?;
     io::stdout().write_all(text.as_bytes())?;
     Ok(())
+}
+
+/// Where the gateway listens: as the configuration says, which is there in the operator's own pod.
+fn gateway_port(configured: Option<&Path>) -> Result<u16, PrepareError> {
+    match config::load(configured.unwrap_or(Path::new(config::PATH))) {
+        Ok(config) if config.gateway.port() == 0 => Err(PrepareError::AnyPort),
+        Ok(config) => Ok(config.gateway.port()),
+        Err(ConfigError::Unreadable { source, .. })
+            if configured.is_none() && source.kind() == ErrorKind::NotFound =>
+        {
+            Ok(GATEWAY_PORT)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// A namespace's name as an argument.
@@ -56,17 +87,16 @@ pub fn namespace(text: &str) -> Result<String, String> {
     forms::label(text).map_or_else(|| Ok(text.to_owned()), Err)
 }
 
-/// The same for one that an environment variable may have left empty.
-pub fn namespace_or_nothing(text: &str) -> Result<String, String> {
-    if text.is_empty() { Ok(String::new()) } else { namespace(text) }
-}
-
 /// A Secret's name as an argument.
 pub fn object_name(text: &str) -> Result<String, String> {
     forms::object_name(text).map_or_else(|| Ok(text.to_owned()), Err)
 }
 
-fn manifest(arguments: &PrepareArguments, operator_namespace: &str) -> Result<String, PrepareError> {
+fn manifest(
+    arguments: &PrepareArguments,
+    operator_namespace: &str,
+    gateway_port: u16,
+) -> Result<String, PrepareError> {
     let namespace = arguments.namespace.as_str();
     if namespace == operator_namespace {
         return Err(PrepareError::Own(namespace.to_owned()));
@@ -79,7 +109,7 @@ fn manifest(arguments: &PrepareArguments, operator_namespace: &str) -> Result<St
         context! {
             namespace,
             operator_namespace,
-            gateway_port => GATEWAY_PORT,
+            gateway_port,
             remediate => arguments.remediate,
             pull_secrets => arguments.image_pull_secrets.clone(),
             api_server_cidrs => arguments.api_server_cidrs.iter().map(Cidr::to_string).collect::<Vec<_>>(),

@@ -235,6 +235,25 @@ fn the_definitions_that_it_prints_are_the_committed_ones() {
     assert_eq!(printed, committed.concat());
 }
 
+#[test]
+fn a_namespace_is_prepared_for_the_operator_of_its_configuration_and_nobodys_shell() {
+    let ground = Ground::new();
+    let arguments = ["prepare-namespace", "ops", "--network-policy", "--api-server-cidr", "192.0.2.1/32"];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_punching-fist"));
+    command.args(arguments).env("NAMESPACE", "mine").env("PUNCHING_FIST_CONFIG", ground.path("config.yaml"));
+    let printed = documents(&String::from_utf8(command.output().unwrap().stdout).unwrap());
+    let found = |kind: &str| printed.iter().filter(|one| one["kind"] == kind).next_back().unwrap();
+    // The tests may run in a pod themselves.
+    let own = fs::read_to_string("/var/run/secrets/kubernetes.io/serviceaccount/namespace");
+    let own = own.unwrap_or_else(|_| "punching-fist".to_owned());
+    assert_eq!(found("RoleBinding")["subjects"][0]["namespace"], own.trim());
+    let egress = &found("NetworkPolicy")["spec"]["egress"][0];
+    assert_eq!(egress["ports"][0]["port"], ground.gateway.port());
+    ground.write("config.yaml", "limits:\n  maxConcurent: 1\n");
+    let message = refusal(&mut command);
+    assert!(message.contains("say --gateway-port") && message.contains("config.yaml:2: "), "{message}");
+}
+
 fn documents(text: &str) -> Vec<serde_json::Value> {
     use serde::Deserialize;
     let documents = serde_yaml::Deserializer::from_str(text);

@@ -19,6 +19,11 @@ use punching_fist_webhook::Authentication;
 
 pub use file::GATEWAY_PORT;
 
+/// Where the file is if nothing else is said.
+pub const PATH: &str = "/etc/punching-fist/config.yaml";
+/// The variable that says so.
+pub const PATH_VARIABLE: &str = "PUNCHING_FIST_CONFIG";
+
 /// What the operator runs by: read, checked, complete.
 #[derive(Clone, Debug)]
 pub struct Config {

@@ -11,10 +11,7 @@ use crate::cli::{Arguments, Command};
 const DEPLOYED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/agent-rbac.yaml");
 
 fn parse(line: &str) -> Result<PrepareArguments, clap::Error> {
-    // Whatever the environment of the tests says.
-    let given =
-        if line.contains("--operator-namespace") { "" } else { " --operator-namespace punching-fist" };
-    let line = format!("punching-fist prepare-namespace{given} {line}");
+    let line = format!("punching-fist prepare-namespace {line}");
     match Arguments::try_parse_from(line.split_whitespace())?.command {
         Command::PrepareNamespace(arguments) => Ok(arguments),
         other => panic!("{other:?}"),
@@ -23,7 +20,8 @@ fn parse(line: &str) -> Result<PrepareArguments, clap::Error> {
 
 fn text(line: &str) -> Result<String, PrepareError> {
     let arguments = parse(line).unwrap();
-    manifest(&arguments, arguments.operator_namespace.as_deref().unwrap())
+    let operator_namespace = arguments.operator_namespace.as_deref().unwrap_or(OPERATOR_NAMESPACE);
+    manifest(&arguments, operator_namespace, arguments.gateway_port.unwrap_or(GATEWAY_PORT))
 }
 
 fn documents(line: &str) -> Vec<Value> {
@@ -168,6 +166,30 @@ fn agents_reach_the_gateway_the_api_servers_and_dns() {
 }
 
 #[test]
+fn the_gateways_port_is_the_configurations() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |address: &str| {
+        let path = folder.path().join("config.yaml");
+        let text =
+            format!("{{listen: {{gateway: '{address}'}}, receivers: {{prometheus: {{enabled: false}}}}}}");
+        std::fs::write(&path, text).unwrap();
+        gateway_port(Some(&path)).map_err(|error| error.to_string())
+    };
+    assert_eq!(at("127.0.0.1:9082"), Ok(9082));
+    for (address, why) in
+        [("0.0.0.0:0", "any free one"), ("gateway", "listen.gateway: `gateway` must be an IP address")]
+    {
+        let said = at(address).unwrap_err();
+        assert!(said.contains(why) && said.contains("say --gateway-port"), "{said}");
+    }
+    let said = gateway_port(Some(&folder.path().join("none"))).unwrap_err().to_string();
+    assert!(said.contains("say --gateway-port") && said.contains("No such file"), "{said}");
+    let documents = documents("shop --network-policy --api-server-cidr ::1/128 --gateway-port 9082");
+    let policy = find(&documents, "NetworkPolicy", "punching-fist-agent");
+    assert_eq!(policy["spec"]["egress"][0]["ports"], json!([{"protocol": "TCP", "port": 9082}]));
+}
+
+#[test]
 fn where_agents_may_not_be_is_refused() {
     let refusal = |line: &str| text(line).unwrap_err().to_string();
     assert!(refusal("punching-fist").contains("the operator's own namespace"));
@@ -188,6 +210,9 @@ fn bad_arguments_are_named() {
         ("shop --operator-namespace Ops", "--operator-namespace", "lower case"),
         ("shop --network-policy", "--api-server-cidr", "required"),
         ("shop --api-server-cidr 10.0.0.0/8", "--network-policy", "required"),
+        ("shop --api-server-port 443", "--network-policy", "required"),
+        ("shop --gateway-port 9082", "--network-policy", "required"),
+        ("shop --operator-namespace=", "--operator-namespace", "lower case"),
         ("shop --network-policy --api-server-cidr 10.0.0.1", "--api-server-cidr", "write 10.0.0.1/32"),
         ("shop --network-policy --api-server-cidr ::/0", "--api-server-cidr", "every address"),
         (
@@ -195,6 +220,7 @@ fn bad_arguments_are_named() {
             "--api-server-port",
             "1..=65535",
         ),
+        ("shop --network-policy --api-server-cidr ::1/128 --gateway-port 0", "--gateway-port", "1..=65535"),
     ] {
         let error = parse(line).unwrap_err().to_string();
         assert!(error.contains(name) && error.contains(why), "{line}: {error}");
