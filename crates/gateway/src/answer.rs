@@ -1,39 +1,38 @@
 //! The provider's answer on its way back: errors whole, JSON whole, streams piece by piece. Each way ends in what the call
 //! cost.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
-use bytes::Bytes;
-use futures::stream;
+use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
+use memchr::memmem;
 use punching_fist_core::money::Money;
-use punching_fist_protocol::Redactor;
-use tokio::sync::mpsc;
+use punching_fist_protocol::{REDACTED, Redactor};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
 use crate::budget::{End, Rates, Tokens};
+use crate::client::{self, Client};
 use crate::endpoint::Endpoint;
 use crate::error::Refusal;
 use crate::ledger::Reserved;
 use crate::metrics::Metrics;
 use crate::relay::Relay;
+use crate::room::{Place, Room};
 use crate::upstream::answer_headers;
 use crate::usage;
 
 /// A longer answer in one piece is none.
-const ANSWER_MAX: usize = 32 << 20;
+const ANSWER_MAX: usize = 8 << 20;
 /// Of a longer error only so much is shown.
 const ERROR_MAX: usize = 1 << 20;
-
-/// How many pieces of a stream wait for the client.
-const PIECES: usize = 16;
 
 /// How long an answer may take.
 #[derive(Clone, Copy, Debug)]
@@ -64,22 +63,25 @@ pub(crate) struct Out {
     pub(crate) patience: Patience,
     /// What passes a stream on is awaited there.
     pub(crate) passing: TaskTracker,
+    /// The task's UID.
+    pub(crate) run: String,
+    /// What no answer may say, though some providers and proxies repeat what they were sent.
+    pub(crate) key: String,
+    pub(crate) answers: Arc<Room>,
 }
-
-/// What stands for the proper end of a stream among its pieces.
-const END: Bytes = Bytes::new();
 
 /// A stream on its way.
 struct Streaming {
     body: Incoming,
     relay: Relay,
+    place: Place,
     /// None once its end is told.
     out: Option<Out>,
 }
 
 impl Patience {
     /// When the next piece must have come, or gone.
-    fn next(self) -> Instant {
+    pub(crate) fn next(self) -> Instant {
         self.until.min(Instant::now() + self.piece)
     }
 }
@@ -89,13 +91,12 @@ impl Out {
     pub(crate) async fn pass(
         self,
         response: http::Response<Incoming>,
-        key: &str,
         redactor: &Redactor,
     ) -> Result<Response, Refusal> {
         let (parts, body) = response.into_parts();
         let mut back = Response::new(Body::empty());
         *back.status_mut() = parts.status;
-        *back.headers_mut() = answer_headers(&parts.headers, key);
+        *back.headers_mut() = answer_headers(&parts.headers, &self.key);
         let streams = parts
             .headers
             .get(CONTENT_TYPE)
@@ -109,7 +110,7 @@ impl Out {
         *back.body_mut() = if !parts.status.is_success() {
             self.close_failed(parts.status, body, redactor).await
         } else if streams {
-            self.stream(body)
+            self.stream(body).await?
         } else {
             self.whole(body).await?
         };
@@ -118,41 +119,67 @@ impl Out {
 
     /// Some errors say the key that they don't like.
     async fn close_failed(self, status: StatusCode, body: Incoming, redactor: &Redactor) -> Body {
-        let read =
-            timeout_at(Instant::now() + self.patience.piece, Limited::new(body, ERROR_MAX).collect()).await;
+        let read = self.read(body, ERROR_MAX, Instant::now() + self.patience.piece).await;
         self.close(if gave_up(status) { End::Unknown } else { End::Free }, "upstream_error");
-        let bytes =
-            read.ok().and_then(Result::ok).map(http_body_util::Collected::to_bytes).unwrap_or_default();
-        Body::from(redactor.redact(&String::from_utf8_lossy(&bytes)))
+        let Ok((bytes, place)) = read else { return Body::empty() };
+        Body::from(place.keep(redactor.redact(&String::from_utf8_lossy(&bytes)).into()))
     }
 
     async fn whole(self, body: Incoming) -> Result<Body, Refusal> {
-        let until = self.patience.until;
-        let why = match timeout_at(until, Limited::new(body, ANSWER_MAX).collect()).await {
-            Ok(Ok(body)) => {
-                let bytes = body.to_bytes();
-                let started = Instant::now();
-                let tokens = usage::of_answer(self.endpoint, &bytes);
-                self.meter.own(started.elapsed());
-                self.close_told(tokens);
-                return Ok(Body::from(bytes));
+        let (bytes, place) = match self.read(body, ANSWER_MAX, self.patience.until).await {
+            Ok(read) => read,
+            Err(refusal) => {
+                self.settle(End::Unknown);
+                return Err(refusal);
             }
-            Ok(Err(error)) if error.is::<LengthLimitError>() => "the model's answer is too long",
-            Ok(Err(_)) => "the model's answer broke off",
-            Err(_) => "the model's answer took too long",
         };
-        self.settle(End::Unknown);
-        Err(Refusal::Unreachable(why.to_owned()))
+        let started = Instant::now();
+        let tokens = usage::of_answer(self.endpoint, &bytes);
+        let shown = place.keep(without(&self.key, bytes));
+        self.meter.own(started.elapsed());
+        self.close_told(tokens);
+        Ok(Body::from(shown))
+    }
+
+    /// Reads an answer to its end.
+    async fn read(&self, body: Incoming, most: usize, until: Instant) -> Result<(Bytes, Place), Refusal> {
+        let mut place = self.answers.place(&self.run, 0).await?;
+        let (mut body, mut whole) = (Limited::new(body, most), BytesMut::new());
+        let why = loop {
+            match timeout_at(until, body.frame()).await {
+                Ok(Some(Ok(frame))) => {
+                    let data = frame.into_data().unwrap_or_default();
+                    // While it grows it is there twice.
+                    place.fit(2 * (whole.len() + data.len())).await?;
+                    whole.extend_from_slice(&data);
+                }
+                Ok(None) => {
+                    place.fit(whole.capacity()).await?;
+                    return Ok((whole.freeze(), place));
+                }
+                Ok(Some(Err(error))) if error.is::<LengthLimitError>() => break "is too long",
+                Ok(Some(Err(_))) => break "broke off",
+                Err(_) => break "took too long",
+            }
+        };
+        Err(Refusal::Unreachable(format!("the model's answer {why}")))
     }
 
     /// It is passed on by a task of its own, whose time runs even while the client doesn't read.
-    fn stream(self, body: Incoming) -> Body {
+    async fn stream(self, body: Incoming) -> Result<Body, Refusal> {
+        let place = match self.answers.place(&self.run, 0).await {
+            Ok(place) => place,
+            Err(refusal) => {
+                self.settle(End::Unknown);
+                return Err(refusal);
+            }
+        };
         self.meter.own(Duration::ZERO);
         let relay = Relay::new(self.endpoint, self.hides_usage);
-        let (client, pieces) = mpsc::channel(PIECES);
+        let (client, shown) = client::open();
         let passing = self.passing.clone();
-        passing.spawn(Streaming { body, relay, out: Some(self) }.pass(client));
-        Body::from_stream(stream::unfold(Some(pieces), shown))
+        passing.spawn(Streaming { body, relay, place, out: Some(self) }.pass(client));
+        Ok(shown)
     }
 
     fn close_told(self, tokens: Option<Tokens>) {
@@ -180,6 +207,13 @@ impl Out {
             reserved.close(end);
         }
     }
+}
+
+fn without(key: &str, bytes: Bytes) -> Bytes {
+    if memmem::find(&bytes, key.as_bytes()).is_none() {
+        return bytes;
+    }
+    String::from_utf8_lossy(&bytes).replace(key, REDACTED).into()
 }
 
 /// Whether that is the word of a proxy that didn't wait any longer, while the model may go on. 520 and 524 are
@@ -218,10 +252,10 @@ impl Drop for Meter {
 
 impl Streaming {
     /// Passes every piece on, until the stream ends or one of the three is too slow or gone.
-    async fn pass(mut self, client: mpsc::Sender<Bytes>) {
+    async fn pass(mut self, client: Client) {
         while let Some(patience) = self.out.as_ref().map(|out| out.patience) {
             let next = tokio::select! {
-                () = client.closed() => return,
+                () = client.gone() => return,
                 next = self.next(patience.next()) => next,
             };
             let piece = match next {
@@ -229,17 +263,18 @@ impl Streaming {
                 Ok(None) => return self.end(&client, patience).await,
                 Err(why) => return debug!(why, "a stream is cut"),
             };
-            if !send(&client, patience, piece).await {
+            if !client.send(patience, piece).await {
                 return;
             }
         }
     }
 
-    async fn end(mut self, client: &mpsc::Sender<Bytes>, patience: Patience) {
+    async fn end(mut self, client: &Client, patience: Patience) {
         let rest = self.relay.rest();
+        let rest = self.without_key(rest);
         self.close(true);
-        if send(client, patience, rest).await {
-            let _ = timeout_at(patience.next(), client.send(END)).await;
+        if client.send(patience, rest).await {
+            client.end(patience).await;
         }
     }
 
@@ -247,11 +282,22 @@ impl Streaming {
     async fn next(&mut self, until: Instant) -> Result<Option<Bytes>, &'static str> {
         match timeout_at(until, self.body.frame()).await {
             Ok(Some(Ok(frame))) => {
-                Ok(Some(frame.into_data().map(|data| self.relay.pass(&data)).unwrap_or_default()))
+                let data = frame.into_data().unwrap_or_default();
+                let held = self.place.fit(self.relay.held() + data.len()).await;
+                held.map_err(|_| "there is no room for the model's answer")?;
+                let piece = self.relay.pass(&data);
+                Ok(Some(self.without_key(piece)))
             }
             Ok(None) => Ok(None),
             Ok(Some(Err(_))) => Err("the model's answer broke off"),
             Err(_) => Err("the model's answer took too long"),
+        }
+    }
+
+    fn without_key(&self, piece: Bytes) -> Bytes {
+        match &self.out {
+            Some(out) => without(&out.key, piece),
+            None => piece,
         }
     }
 
@@ -261,24 +307,6 @@ impl Streaming {
             None if !ended => out.close(End::Unknown, "broken"),
             tokens => out.close_told(tokens),
         }
-    }
-}
-
-/// Whether the client took it, if it is anything.
-async fn send(client: &mpsc::Sender<Bytes>, patience: Patience, piece: Bytes) -> bool {
-    piece.is_empty() || matches!(timeout_at(patience.next(), client.send(piece)).await, Ok(Ok(())))
-}
-
-/// The next of the pieces for the client. What ends without a proper end is told by a connection that ends in the middle,
-/// as the provider's did.
-async fn shown(
-    pieces: Option<mpsc::Receiver<Bytes>>,
-) -> Option<(Result<Bytes, &'static str>, Option<mpsc::Receiver<Bytes>>)> {
-    let mut pieces = pieces?;
-    match pieces.recv().await {
-        Some(piece) if piece.is_empty() => None,
-        Some(piece) => Some((Ok(piece), Some(pieces))),
-        None => Some((Err("the model's answer broke off or took too long"), None)),
     }
 }
 

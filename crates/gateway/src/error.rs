@@ -2,13 +2,14 @@
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
-use http::header::RETRY_AFTER;
+use http::header::{CONNECTION, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use punching_fist_core::money::Money;
 use punching_fist_core::profile::Protocol;
 use punching_fist_protocol::GatewayWord;
 use serde_json::{Value, json};
 
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
 /// When it may be worth trying again, in seconds.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
 
@@ -87,6 +88,10 @@ impl Refusal {
             (status, Json(body(protocol, status, word.as_str(), &word.message(self)))).into_response();
         if status.is_server_error() {
             response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+        }
+        // Who has no token has no connection to keep either.
+        if matches!(self, Self::NoSuchPath | Self::Unauthenticated(_)) {
+            response.headers_mut().insert(CONNECTION, CLOSE);
         }
         response
     }

@@ -31,6 +31,11 @@ impl Events {
         self.pending.extend_from_slice(chunk);
     }
 
+    /// How many bytes are kept.
+    pub(crate) fn len(&self) -> usize {
+        self.pending.len()
+    }
+
     /// What can go on now.
     pub(crate) fn next(&mut self) -> Option<Piece> {
         if let Some(end) = self.end() {

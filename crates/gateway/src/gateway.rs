@@ -29,12 +29,14 @@ use crate::keys::Keys;
 use crate::ledger::{Ledger, Reserved, Wish};
 use crate::metrics::Metrics;
 use crate::request::{self, Outgoing};
-use crate::room::{Place, Room};
+use crate::room::{ANSWERS, Place, REQUESTS, Room};
 use crate::tasks::Tasks;
 use crate::upstream::{self, Upstream, UpstreamError};
 
 /// The longest request; a longer one is answered 413.
 const BODY_MAX: usize = 8 << 20;
+/// While it is read and rewritten it is there as it came, as it goes out, and in part once more.
+const BODY_COPIES: usize = 3;
 /// How long a client may take to send it.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// What is counted where no profile is known.
@@ -72,7 +74,8 @@ struct Inner {
     ledger: Ledger,
     upstream: Upstream,
     timeouts: Timeouts,
-    room: Room,
+    requests: Room,
+    answers: Arc<Room>,
     redactors: Lock<BTreeMap<String, (String, Arc<Redactor>)>>,
 }
 
@@ -140,7 +143,8 @@ impl Gateway {
             metrics,
             upstream: Upstream::new(timeouts.first_byte)?,
             timeouts,
-            room: Room::new(),
+            requests: Room::new(REQUESTS),
+            answers: Arc::new(Room::new(ANSWERS)),
             redactors: Lock::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -220,7 +224,7 @@ impl Inner {
         body: Body,
     ) -> Result<Prepared<'a>, Refusal> {
         let Asking { caller, profile, endpoint, .. } = *asking;
-        let mut place = self.room.place(&caller.task_uid, length(&body)?).await?;
+        let mut place = self.requests.place(&caller.task_uid, length(&body)? * BODY_COPIES).await?;
         let body = read_body(body).await?;
         let started = Instant::now();
         let offered = Protocol::of(&profile.model).map_or(&*profile.model, |(_, name)| name);
@@ -234,7 +238,7 @@ impl Inner {
             upstream::request(endpoint.protocol(), &url, &head.headers, &asking.key, Bytes::from(out));
         let request = request.map_err(|error| no_way(&caller.profile, &error))?;
         drop(body);
-        place.shrink(bytes);
+        place.fit(bytes).await?;
         Ok(Prepared { call, request, hides_usage, charge, place, own: started.elapsed() })
     }
 
@@ -253,11 +257,14 @@ impl Inner {
             meter: Meter::new(&call.caller.profile, &self.metrics, own),
             patience: self.patience(),
             passing: self.ledger.tracker(),
+            run: asking.caller.task_uid.clone(),
+            key: asking.key.clone(),
+            answers: self.answers.clone(),
         };
         let answer = self.upstream.call(request).await;
         drop(place);
         match answer {
-            Ok(response) => out.pass(response, &asking.key, &asking.redactor).await,
+            Ok(response) => out.pass(response, &asking.redactor).await,
             Err(error) => Err(unanswered(out, &error)),
         }
     }

@@ -10,6 +10,7 @@
 mod answer;
 mod bounded;
 pub mod budget;
+mod client;
 mod deadline;
 mod endpoint;
 mod error;

@@ -62,6 +62,11 @@ impl Relay {
         out.freeze()
     }
 
+    /// How many bytes of an event that hasn't ended are kept.
+    pub(crate) fn held(&self) -> usize {
+        self.events.len()
+    }
+
     /// What is left when the stream has ended: an event that nothing closes.
     pub(crate) fn rest(&mut self) -> Bytes {
         let rest = self.events.rest();

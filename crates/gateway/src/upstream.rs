@@ -26,6 +26,9 @@ const IDLE: Duration = Duration::from_secs(4);
 /// How often a connection shows that it lives while a model thinks: what stands between forgets silent ones.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
+/// How much of an answer is read at once, and how long its head may be.
+const BUFFER_MAX: usize = 64 << 10;
+
 /// What of a request's headers goes out. Not what selects an account of the provider's, nor what a proxy added.
 const PASSED_OUT: [&str; 7] =
     ["accept", "user-agent", "anthropic-version", "anthropic-beta", "openai-beta", "http-referer", "x-title"];
@@ -84,6 +87,7 @@ impl Upstream {
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
+            .http1_max_buf_size(BUFFER_MAX)
             .build(connector);
         Ok(Self { client, first_byte })
     }

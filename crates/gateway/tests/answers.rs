@@ -1,0 +1,70 @@
+//! Answers on their way back: none says the key, and what nobody reads is bounded.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Ground, KEY, Script, request};
+use http::{Request, header};
+use punching_fist_testkit::wait::until;
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+const CHAT: &str = "/v1/chat/completions";
+const DONE: &str = "data: [DONE]\n\n";
+
+fn body(streams: bool) -> Value {
+    json!({"model": "m", "stream": streams, "max_tokens": 50})
+}
+
+#[tokio::test]
+async fn an_answer_that_repeats_the_key_comes_without_it() {
+    let ground = Ground::new("openai/m").await;
+    let whole = format!(r#"{{"sent":"Bearer {KEY}","usage":{{"prompt_tokens":1,"completion_tokens":1}}}}"#);
+    let event = format!("data: {{\"error\":\"Incorrect API key provided: {KEY}\"}}\n\n");
+    for (script, streams) in [
+        (Script::Json(200, whole), false),
+        (Script::Stream(vec![event.clone(), DONE.to_owned()]), true),
+        (Script::Stream(vec![event.trim_end().to_owned()]), true),
+        (Script::Json(401, format!("Incorrect API key provided: {KEY}")), false),
+    ] {
+        ground.provider.script([script.clone()]);
+        let text = ground.post(CHAT, &body(streams)).await.text.unwrap();
+        assert!(!text.contains(KEY) && text.contains("[redacted]"), "{script:?}: {text}");
+    }
+    let calls = ground.usage().total.calls;
+    assert_eq!(calls, 3, "the answer's usage is read all the same");
+}
+
+#[tokio::test]
+async fn a_run_holds_only_so_much_that_it_does_not_read() {
+    let ground = Ground::with("openai/m", |profile| profile["maxCostUSD"] = "100".into()).await;
+    let text = "y".repeat(7 << 20);
+    let answer = json!({"text": text, "usage": {"prompt_tokens": 1, "completion_tokens": 1}}).to_string();
+    ground.provider.script([Script::Json(200, answer)]);
+    let ask = || ground.router().oneshot(request(CHAT, &body(false)));
+    let mut unread = Vec::new();
+    for _ in 0..3 {
+        unread.push(ask().await.unwrap());
+    }
+    let mut next = tokio::spawn(ask());
+    let asked = async || (ground.provider.asked().len() == 4).then_some(());
+    until("the provider has the fourth call", Duration::from_secs(20), asked).await.unwrap();
+    let early = tokio::time::timeout(Duration::from_millis(500), &mut next).await;
+    assert!(early.is_err(), "there was room for a fourth");
+    unread.pop();
+    assert_eq!(next.await.unwrap().unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn who_is_unknown_keeps_no_connection() {
+    let ground = Ground::new("openai/m").await;
+    let stranger = || Request::post(CHAT).body(body(false).to_string().into()).unwrap();
+    for (asked, status) in [(request("/v1/models", &body(false)), 404), (stranger(), 401)] {
+        let answer = ground.router().oneshot(asked).await.unwrap();
+        assert_eq!(
+            (answer.status().as_u16(), &answer.headers()[header::CONNECTION]),
+            (status, &"close".parse().unwrap())
+        );
+    }
+}
