@@ -3,6 +3,7 @@
 
 use futures::future::try_join_all;
 use punching_fist_api::{MaintenanceTask, Phase, TaskStatus};
+use punching_fist_e2e::money::Spent;
 use punching_fist_e2e::{Failure, Space, until};
 use serde_json::{Value, json};
 
@@ -86,14 +87,10 @@ async fn end(space: &Space, case: &Case) -> Result<Row, Failure> {
 }
 
 fn row(space: &Space, case: &Case, status: &TaskStatus) -> Result<Row, Failure> {
-    let usage = status.usage.as_ref().ok_or("no usage")?;
-    let reserved = usage.in_flight.iter().map(|entry| entry.charge_usd.as_str());
-    let amounts = usage.total.cost_usd.as_deref().into_iter().chain(reserved);
-    let amounts: Vec<f64> = amounts.map(str::parse).collect::<Result<_, _>>()?;
+    let spent = Spent::read(status)?;
     let let_through = requests(space, case.profile, case.name);
-    let known = usize::try_from(usage.total.calls)? + usage.in_flight.len();
-    assert_eq!(known, let_through, "{}: calls in the status, and at the model", case.name);
-    let row = Row { name: case.name, let_through, budget: case.budget.parse()?, spent: amounts.iter().sum() };
+    assert_eq!(spent.calls, let_through, "{}: calls in the status, and at the model", case.name);
+    let row = Row { name: case.name, let_through, budget: case.budget.parse()?, spent: spent.dollars };
     row.tell();
     Ok(row)
 }

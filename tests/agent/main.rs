@@ -1,11 +1,12 @@
 //! Agents and the model: real runs behind the gateways of two replicas of the operator. What an agent can find out, what
 //! it can spend, and what becomes of it when a gateway goes.
 
+mod away;
 mod budget;
 mod held;
 mod key;
+mod proxy;
 mod resilience;
-mod service;
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -14,14 +15,14 @@ use std::path::PathBuf;
 use std::sync::{LazyLock, PoisonError, RwLock};
 use std::time::Duration;
 
-use punching_fist_e2e::{Outcome, Plan, Replica, SHELL_AGENT, Scripted, Space, Stage};
+use punching_fist_e2e::money::{dollar, prices};
+use punching_fist_e2e::{Outcome, Plan, Replica, SHELL_AGENT, Scripted, Service, Space, Stage};
 use punching_fist_testkit::operator::Settings;
-use punching_fist_testkit::scripted_model::{Behaviour, Step, Tokens, scripts};
+use punching_fist_testkit::scripted_model::{Behaviour, Step, scripts};
 use punching_fist_testkit::{images, repository};
 use serde_json::{Value, json};
 
 use crate::held::Held;
-use crate::service::Service;
 
 static STAGE: Stage = Stage::new(plan);
 /// Where agents reach the gateways of both replicas, as a Service of Kubernetes does it.
@@ -37,15 +38,11 @@ const KEY_BEGIN: &str = "unmistakable-";
 /// The model's key: nothing else on this machine reads like it.
 static KEY: LazyLock<String> = LazyLock::new(|| unmistakable(KEY_BEGIN));
 
-/// What every answer of the model costs, if it says that it took [`A_DOLLAR`].
-const PRICES: &str = r#"{ "input": "0", "output": "10000", "maxOutputTokens": 100 }"#;
-const A_DOLLAR: Tokens = Tokens { input: 1000, cached: 0, output: 100 };
-
 fn plan() -> Plan {
     Plan {
         shell_agent: env!("CARGO_BIN_EXE_shell-agent"),
         openhands: true,
-        models: models(),
+        models: models().into_iter().chain(away::models()).collect(),
         replicas: vec![settings("agent-a"), settings("agent-b")],
     }
 }
@@ -62,7 +59,7 @@ fn settings(name: &str) -> Settings {
 
 fn models() -> Vec<Scripted> {
     let says = || Step::Say("Noted.".to_owned());
-    let dollar = || Step::Metered(Some(A_DOLLAR), Box::new(says()));
+    let dollar = || dollar(says());
     let late = Step::Wait(Duration::from_secs(100), Box::new(dollar()));
     let steps = |steps: Vec<Step>| Behaviour::Steps(steps);
     let free = json!({ "prices": { "input": "0", "output": "0" } });
@@ -79,14 +76,12 @@ fn models() -> Vec<Scripted> {
         shell("held", steps(Vec::new()), &json!({ "baseURL": HELD.url() })),
         shell("keyless", steps(vec![dollar()]), &json!({ "key": { "file": key_file() } })),
         sdk("sdk-thief", scripts::key_leak()),
-        sdk("sdk-outage", outage()),
     ]
 }
 
 /// A profile of the shell agent whose model takes a dollar for each answer.
 fn shell(profile: &'static str, behaviour: Behaviour, more: &Value) -> Scripted {
-    let prices: Value = serde_json::from_str(PRICES).unwrap_or_default();
-    let mut all = json!({ "image": SHELL_AGENT, "maxConcurrent": 50, "prices": prices });
+    let mut all = json!({ "image": SHELL_AGENT, "maxConcurrent": 50, "prices": prices(100) });
     for (key, value) in more.as_object().into_iter().flatten() {
         all[key] = value.clone();
     }
@@ -95,13 +90,6 @@ fn shell(profile: &'static str, behaviour: Behaviour, more: &Value) -> Scripted 
 
 fn sdk(profile: &'static str, behaviour: Behaviour) -> Scripted {
     Scripted { profile, behaviour, more: json!({ "image": images::AGENT }) }
-}
-
-/// Looks, is broken off in the second answer, and concludes with the third.
-fn outage() -> Behaviour {
-    let look = || Step::Shell("echo look".to_owned());
-    let late = Step::Wait(Duration::from_secs(100), Box::new(look()));
-    Behaviour::Steps(vec![look(), late, Step::Finish(scripts::conclusion())])
 }
 
 /// Where the operators look for the key of profile `keyless`: there is none until a test writes it.

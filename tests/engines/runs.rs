@@ -1,5 +1,6 @@
 //! One engine in one case: its profile, its task, and how it is played.
 
+use std::fmt::Debug;
 use std::time::Duration;
 
 use kube::runtime::wait::await_condition;
@@ -10,25 +11,13 @@ use punching_fist_testkit::{images, wait};
 use serde_json::{Value, json};
 
 use crate::cases::{Act, CASES, Case};
+use crate::engine::{Engine, IMPATIENT};
+use crate::table::{Key, Row};
 
 /// How long a run may take, with its turn: all of them are made at once.
-const LIMIT: Duration = Duration::from_secs(900);
-/// The engines bear a provider's faults for minutes; here they are to give up.
-const IMPATIENT: [(&str, &str); 3] =
-    [("LLM_NUM_RETRIES", "2"), ("LLM_RETRY_MIN_WAIT", "1"), ("LLM_RETRY_MAX_WAIT", "1")];
-/// The program of the engine `command`.
-const AGENT: &str = include_str!("agent.sh");
+pub const LIMIT: Duration = Duration::from_secs(900);
 /// A program that no image has.
 const NOWHERE: &str = "no-such-program";
-
-/// What runs the agent.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Engine {
-    Sdk,
-    Cli,
-    Main,
-    Command,
-}
 
 /// One engine in one case.
 pub struct Run {
@@ -36,28 +25,6 @@ pub struct Run {
     pub case: &'static Case,
     /// The name of its profile and its task.
     pub profile: String,
-}
-
-impl Engine {
-    const ALL: [Self; 4] = [Self::Sdk, Self::Cli, Self::Main, Self::Command];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Sdk => "sdk",
-            Self::Cli => "cli",
-            Self::Main => "main",
-            Self::Command => "command",
-        }
-    }
-
-    fn image(self) -> &'static str {
-        match self {
-            Self::Sdk => images::AGENT,
-            Self::Cli => images::CLI,
-            Self::Main => images::MAIN,
-            Self::Command => images::SHELL,
-        }
-    }
 }
 
 impl Run {
@@ -73,13 +40,12 @@ impl Run {
 
     /// What its profile says besides the model.
     pub fn profile(&self) -> Value {
-        let is_there = self.case.act != Act::EmptyImage;
-        let image = if is_there { self.engine.image() } else { images::SHELL };
-        let env = IMPATIENT.iter().chain(self.case.env);
-        let env: Vec<_> = env.map(|(name, value)| json!({ "name": name, "value": value })).collect();
-        let mut profile = json!({ "engine": self.engine.name(), "image": image, "env": env });
-        if self.engine == Engine::Command {
-            profile["command"] = if is_there { json!(["sh", "-c", AGENT]) } else { json!([NOWHERE]) };
+        let mut profile = self.engine.profile(IMPATIENT.iter().chain(self.case.env));
+        if self.case.act == Act::EmptyImage {
+            profile["image"] = json!(images::SHELL);
+            if self.engine == Engine::Command {
+                profile["command"] = json!([NOWHERE]);
+            }
         }
         profile
     }
@@ -105,7 +71,7 @@ impl Run {
                 space.edit::<MaintenanceTask>(&self.profile, json!({ "cancel": true })).await?;
             }
         }
-        self.end(space).await
+        end(space, &self.profile).await
     }
 
     async fn waits_for_the_second_answer(&self, space: &Space) -> Result<(), Failure> {
@@ -113,14 +79,27 @@ impl Run {
         Ok(wait::until("the model is asked twice", LIMIT, asked_twice).await?)
     }
 
-    async fn end(&self, space: &Space) -> Result<TaskStatus, Failure> {
-        let is_over = |task: Option<&MaintenanceTask>| {
-            let phase = task.and_then(|task| task.status.as_ref()?.task.phase);
-            phase.is_some_and(Phase::is_final)
-        };
-        let end = await_condition(space.api::<MaintenanceTask>(), &self.profile, is_over);
-        let ended = tokio::time::timeout(LIMIT, end).await.map_err(|_| "it doesn't end")??;
-        Ok(ended.and_then(|task| task.status).ok_or("no status")?.task)
+    /// What its row in the docs is found by.
+    pub fn key(&self) -> Key {
+        [self.case.title.to_owned(), format!("`{}`", self.engine.name())]
+    }
+
+    /// What came of it.
+    pub fn row(&self, status: &TaskStatus) -> Row {
+        let verdict = status.result.as_ref().and_then(|found| found.verdict);
+        let codes = status
+            .attempts
+            .iter()
+            .map(|attempt| attempt.exit_code.map_or_else(String::new, |code| code.to_string()));
+        let reasons = status.attempts.iter().map(|attempt| attempt.reason.clone().unwrap_or_default());
+        let cells = [
+            word(status.phase),
+            word(verdict),
+            status.reason.clone().unwrap_or_default(),
+            list(codes),
+            format!("{}: {}", status.attempts.len(), list(reasons)),
+        ];
+        Row::new(self.key(), cells)
     }
 
     /// The model behind it.
@@ -129,8 +108,28 @@ impl Run {
     }
 }
 
+/// How a task ended.
+pub async fn end(space: &Space, name: &str) -> Result<TaskStatus, Failure> {
+    let is_over = |task: Option<&MaintenanceTask>| {
+        let phase = task.and_then(|task| task.status.as_ref()?.task.phase);
+        phase.is_some_and(Phase::is_final)
+    };
+    let end = await_condition(space.api::<MaintenanceTask>(), name, is_over);
+    let ended = tokio::time::timeout(LIMIT, end).await.map_err(|_| "it doesn't end")??;
+    Ok(ended.and_then(|task| task.status).ok_or("no status")?.task)
+}
+
 /// The requests that are steps of an agent: others have no tools.
 pub fn steps(model: &ScriptedModel) -> Vec<Request> {
     let is_step = |request: &Request| request.body["tools"].as_array().is_some_and(|tools| !tools.is_empty());
     model.requests().into_iter().filter(is_step).collect()
+}
+
+/// An enum's word, as the status says it.
+pub fn word(word: Option<impl Debug>) -> String {
+    word.map(|word| format!("{word:?}")).unwrap_or_default()
+}
+
+fn list(parts: impl Iterator<Item = String>) -> String {
+    parts.collect::<Vec<_>>().join(", ")
 }

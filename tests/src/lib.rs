@@ -1,8 +1,10 @@
 //! What the end-to-end tests share: one ground for all tests of a process. The tests themselves stand beside this
 //! package's manifest, one file or folder per subject.
 
+pub mod money;
 pub mod notification;
 mod replica;
+mod service;
 mod space;
 mod stage;
 
@@ -19,6 +21,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
 
 pub use replica::{Answer, Replica};
+pub use service::Service;
 pub use space::{Follow, Space};
 pub use stage::{LIMIT, Plan, SHELL_AGENT, Scripted, Stage, World, until};
 
