@@ -1,11 +1,9 @@
 //! Agents and the model: real runs behind the gateways of two replicas of the operator. What an agent can find out, what
 //! it can spend, and what becomes of it when a gateway goes.
 
-mod away;
 mod budget;
 mod held;
 mod key;
-mod proxy;
 mod resilience;
 
 use std::fmt::Write as _;
@@ -42,7 +40,7 @@ fn plan() -> Plan {
     Plan {
         shell_agent: env!("CARGO_BIN_EXE_shell-agent"),
         openhands: true,
-        models: models().into_iter().chain(away::models()).collect(),
+        models: models(),
         replicas: vec![settings("agent-a"), settings("agent-b")],
     }
 }
@@ -76,6 +74,7 @@ fn models() -> Vec<Scripted> {
         shell("held", steps(Vec::new()), &json!({ "baseURL": HELD.url() })),
         shell("keyless", steps(vec![dollar()]), &json!({ "key": { "file": key_file() } })),
         sdk("sdk-thief", scripts::key_leak()),
+        sdk("sdk-outage", outage()),
     ]
 }
 
@@ -90,6 +89,13 @@ fn shell(profile: &'static str, behaviour: Behaviour, more: &Value) -> Scripted 
 
 fn sdk(profile: &'static str, behaviour: Behaviour) -> Scripted {
     Scripted { profile, behaviour, more: json!({ "image": images::AGENT }) }
+}
+
+/// Looks, is broken off in the second answer, and concludes with the third.
+fn outage() -> Behaviour {
+    let look = || Step::Shell("echo look".to_owned());
+    let late = Step::Wait(Duration::from_secs(100), Box::new(look()));
+    Behaviour::Steps(vec![look(), late, Step::Finish(scripts::conclusion())])
 }
 
 /// Where the operators look for the key of profile `keyless`: there is none until a test writes it.

@@ -31,6 +31,30 @@ async fn begin(space: &Space, profile: &str, script: &str) -> Result<(), Failure
 }
 
 #[test]
+fn a_run_of_the_real_agent_outlives_the_loss_of_every_gateway() {
+    without_others("outage", async |space| {
+        begin(&space, "sdk-outage", "Find out why the disk is full.").await?;
+        let model = space.world().model("sdk-outage");
+        until("the model is in the middle of the second answer", async || (steps(model) == 2).then_some(()))
+            .await?;
+        for replica in space.world().replicas() {
+            replica.operator().await.kill().await?;
+        }
+        sleep(AWAY).await;
+        for replica in space.world().replicas() {
+            replica.operator().await.restart().await?;
+        }
+        let ended = status(space.phase("mt", Phase::Succeeded).await?)?;
+        let verdict = ended.result.and_then(|found| found.verdict);
+        assert_eq!((verdict, ended.attempts.len()), (Some(Verdict::Diagnosed), 1));
+        let usage = ended.usage.ok_or("no usage")?;
+        assert_eq!((steps(model), usage.total.calls), (3, 2));
+        assert_eq!(usage.in_flight.len(), 1, "what the broken answer cost is not known: it stays charged");
+        Ok(())
+    });
+}
+
+#[test]
 fn an_operator_that_is_told_to_stop_lets_a_stream_end_and_settles_it() {
     beside_others("leaving", async |space| {
         let leaving = space.world().start(settings("agent-leaving")).await?;
