@@ -5,7 +5,9 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use punching_fist_e2e::{Failure, Outcome, kubectl, kubectl_with, on_ground};
-use punching_fist_testkit::{Binaries, Cache, ControlPlane, Nursery, alertmanager, control_plane, wait};
+use punching_fist_testkit::{
+    Binaries, Cache, ControlPlane, Ground, Nursery, alertmanager, control_plane, wait,
+};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
@@ -27,6 +29,13 @@ fn kubectl_finds_the_kinds_of_the_repository_already_there() {
     });
 }
 
+/// What `kubectl auth can-i` answers: yes or no.
+async fn can_i(ground: &Ground, question: &[&str]) -> String {
+    let asked = kubectl(ground, &[&["auth", "can-i"], question].concat()).await;
+    // kubectl fails when the answer is no.
+    asked.map_or_else(|_| "no".to_owned(), |answer| answer.trim().to_owned())
+}
+
 #[test]
 fn agents_may_read_pods_and_no_secrets() {
     on_ground(async |ground| {
@@ -40,10 +49,7 @@ fn agents_may_read_pods_and_no_secrets() {
                 ("delete", "pods", "no"),
                 ("create", "jobs.batch", "no"),
             ] {
-                let asked =
-                    kubectl(ground, &["auth", "can-i", verb, what, &agent, "--namespace=kube-system"]).await;
-                // kubectl fails when the answer is no.
-                let answer = asked.map_or_else(|_| "no".to_owned(), |answer| answer.trim().to_owned());
+                let answer = can_i(ground, &[verb, what, &agent, "--namespace=kube-system"]).await;
                 assert_eq!(answer, expected, "{namespace}: {verb} {what}");
             }
         }
@@ -63,12 +69,8 @@ fn the_operator_makes_alert_tasks_in_prepared_namespaces_alone() {
             ("get", "kube-system", "yes"),
             ("delete", "punching-fist-agents", "no"),
         ] {
-            let question =
-                ["auth", "can-i", verb, "alerttasks.punching-fist.io", operator, "--namespace", namespace];
-            // kubectl fails when the answer is no.
-            let asked = kubectl(ground, &question).await;
-            let answer = asked.map_or_else(|_| "no".to_owned(), |answer| answer.trim().to_owned());
-            assert_eq!(answer, expected, "{verb} in {namespace}");
+            let question = [verb, "alerttasks.punching-fist.io", operator, "--namespace", namespace];
+            assert_eq!(can_i(ground, &question).await, expected, "{verb} in {namespace}");
         }
         Ok(())
     });

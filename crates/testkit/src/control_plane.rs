@@ -7,7 +7,7 @@ mod credentials;
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ServiceAccount;
@@ -64,10 +64,10 @@ impl ControlPlane {
         };
         let credentials = Credentials::write(dir, addresses.api_server)?;
         let client = client_of(&credentials.admin_kubeconfig()?).await?;
-        let mut processes = Vec::new();
-        processes.push(start_etcd(nursery, binaries, dir, &addresses).await?);
-        processes.push(start_api_server(nursery, binaries, dir, &addresses, &client).await?);
-        processes.push(start_controller_manager(nursery, binaries, dir, &addresses, &client).await?);
+        let start = Start { nursery, binaries, dir, at: &addresses };
+        let mut processes = vec![start.etcd().await?];
+        processes.push(start.api_server(&client).await?);
+        processes.push(start.controller_manager(&client).await?);
         Ok(Self { client, credentials, binaries: binaries.clone(), addresses, processes })
     }
 
@@ -142,49 +142,52 @@ pub async fn client_of(kubeconfig: &str) -> Result<Client, Error> {
     Client::try_from(config).map_err(Error::kube("making a client"))
 }
 
-async fn start_etcd(n: &Nursery, binaries: &Binaries, dir: &Path, at: &Addresses) -> Result<Process, Error> {
-    let program = Program::new("etcd", &binaries.etcd, log(dir, "etcd"))
-        .address(at.etcd)
-        .args(arguments::etcd(dir, at));
-    let mut process = program.start(n).await?;
-    let accepts = async || TcpStream::connect(at.etcd).await.map(drop).map_err(|error| error.to_string());
-    process.ready(READY_LIMIT, accepts).await?;
-    Ok(process)
+/// What starts the three.
+struct Start<'a> {
+    nursery: &'a Nursery,
+    binaries: &'a Binaries,
+    dir: &'a Path,
+    at: &'a Addresses,
 }
 
-async fn start_api_server(
-    nursery: &Nursery,
-    binaries: &Binaries,
-    dir: &Path,
-    at: &Addresses,
-    client: &Client,
-) -> Result<Process, Error> {
-    let name = "kube-apiserver";
-    let program = Program::new(name, &binaries.kube_apiserver, log(dir, name))
-        .address(at.api_server)
-        .args(arguments::api_server(dir, at));
-    let mut process = program.start(nursery).await?;
-    process.ready(READY_LIMIT, async || probe(client, "/readyz").await).await?;
-    Ok(process)
-}
+impl Start<'_> {
+    async fn etcd(&self) -> Result<Process, Error> {
+        let (address, arguments) = (self.at.etcd, arguments::etcd(self.dir, self.at));
+        let mut process = self.process("etcd", &self.binaries.etcd, address, arguments).await?;
+        let accepts = async || TcpStream::connect(address).await.map(drop).map_err(|error| error.to_string());
+        process.ready(READY_LIMIT, accepts).await?;
+        Ok(process)
+    }
 
-async fn start_controller_manager(
-    nursery: &Nursery,
-    binaries: &Binaries,
-    dir: &Path,
-    at: &Addresses,
-    client: &Client,
-) -> Result<Process, Error> {
-    let name = "kube-controller-manager";
-    let program = Program::new(name, &binaries.kube_controller_manager, log(dir, name))
-        .address(at.controller_manager)
-        .args(arguments::controller_manager(dir, at));
-    let mut process = program.start(nursery).await?;
-    // It is at work when it has made what every namespace gets; pods are refused until then.
-    let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), "default");
-    let works = async || accounts.get("default").await.map(drop).map_err(|error| error.to_string());
-    process.ready(READY_LIMIT, works).await?;
-    Ok(process)
+    async fn api_server(&self, client: &Client) -> Result<Process, Error> {
+        let (address, arguments) = (self.at.api_server, arguments::api_server(self.dir, self.at));
+        let binary = &self.binaries.kube_apiserver;
+        let mut process = self.process("kube-apiserver", binary, address, arguments).await?;
+        process.ready(READY_LIMIT, async || probe(client, "/readyz").await).await?;
+        Ok(process)
+    }
+
+    async fn controller_manager(&self, client: &Client) -> Result<Process, Error> {
+        let arguments = arguments::controller_manager(self.dir, self.at);
+        let (address, binary) = (self.at.controller_manager, &self.binaries.kube_controller_manager);
+        let mut process = self.process("kube-controller-manager", binary, address, arguments).await?;
+        // It is at work when it has made what every namespace gets; pods are refused until then.
+        let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), "default");
+        let works = async || accounts.get("default").await.map(drop).map_err(|error| error.to_string());
+        process.ready(READY_LIMIT, works).await?;
+        Ok(process)
+    }
+
+    async fn process(
+        &self,
+        name: &str,
+        binary: &Path,
+        address: SocketAddr,
+        arguments: Vec<String>,
+    ) -> Result<Process, Error> {
+        let log = self.dir.join(format!("{name}.log"));
+        Program::new(name, binary, log).address(address).args(arguments).start(self.nursery).await
+    }
 }
 
 /// `GET path` of the API server.
@@ -194,10 +197,6 @@ async fn start_controller_manager(
 pub async fn probe(client: &Client, path: &str) -> Result<(), String> {
     let request = http::Request::get(path).body(Vec::new()).map_err(|error| error.to_string())?;
     client.request_text(request).await.map(drop).map_err(|error| error.to_string())
-}
-
-fn log(dir: &Path, name: &str) -> PathBuf {
-    dir.join(format!("{name}.log"))
 }
 
 /// A directory without the traces of an earlier attempt, closed to others: keys are kept in it.

@@ -54,9 +54,7 @@ pub fn agent(dir: &Path, environment: &Environment, kubectl: &Path) -> Result<(S
     let package = repository::root().join("agent/punching_fist_agent");
     copy_sources(&package, &image.join("lib/punching_fist_agent"))?;
     program(&image.join("punching-fist-agent"), &launcher(&environment.interpreter(), &image.join("lib")))?;
-    link(&environment.python.interpreter, &image.join("python3"))?;
-    tools(&image, kubectl)?;
-    Ok((AGENT.to_owned(), image))
+    furnished(AGENT, image, environment, kubectl)
 }
 
 /// The image of the engine `cli`, made in `dir`.
@@ -67,9 +65,7 @@ pub fn cli(dir: &Path, environment: &Environment, kubectl: &Path) -> Result<(Str
     let image = directory(dir, CLI)?;
     let text = "import sys\n\nfrom openhands_cli.entrypoint import main\n\nsys.exit(main())\n";
     program(&image.join("openhands"), &python(&environment.interpreter(), text))?;
-    link(&environment.python.interpreter, &image.join("python3"))?;
-    tools(&image, kubectl)?;
-    Ok((CLI.to_owned(), image))
+    furnished(CLI, image, environment, kubectl)
 }
 
 /// The image of the engine `main`, made in `dir`: its `python` is the environment's.
@@ -80,13 +76,17 @@ pub fn main(dir: &Path, environment: &Environment, kubectl: &Path) -> Result<(St
     let image = directory(dir, MAIN)?;
     let text = "import os\nimport sys\n\nos.execv(sys.executable, [sys.executable, *sys.argv[1:]])\n";
     program(&image.join("python"), &python(&environment.interpreter(), text))?;
-    link(&environment.python.interpreter, &image.join("python3"))?;
-    tools(&image, kubectl)?;
-    Ok((MAIN.to_owned(), image))
+    furnished(MAIN, image, environment, kubectl)
 }
 
-/// What every agent's image has for its shell.
-fn tools(image: &Path, kubectl: &Path) -> Result<(), Error> {
+/// The image under its name, with what every agent's has for its shell.
+fn furnished(
+    name: &str,
+    image: PathBuf,
+    environment: &Environment,
+    kubectl: &Path,
+) -> Result<(String, PathBuf), Error> {
+    link(&environment.python.interpreter, &image.join("python3"))?;
     link(kubectl, &image.join("kubectl"))?;
     for tool in ["git", "curl", "jq", "tmux"] {
         // On the host's PATH they may stand where a pod does not look, such as a home directory.
@@ -94,7 +94,7 @@ fn tools(image: &Path, kubectl: &Path) -> Result<(), Error> {
             link(&found, &image.join(tool))?;
         }
     }
-    Ok(())
+    Ok((name.to_owned(), image))
 }
 
 fn launcher(interpreter: &Path, library: &Path) -> String {
