@@ -8,8 +8,10 @@ import sys
 from enum import IntEnum
 
 PR_SET_DUMPABLE = 4
-# The runner cuts a line to 8 KiB, but only after it took the secrets out: a cut here could leave half a secret.
-TEXT_MAX = 48 * 1024
+# The runner cuts a line to 8 KiB and a verdict's texts to 64, but only after it took the secrets out: what is cut here
+# leaves half a secret at most where the runner cuts once more. In bytes of JSON; three such texts fit the runner's line.
+HEAD_MAX = 80 * 1024
+TAIL_MAX = 16 * 1024
 MARKER = "… [cut]"
 
 
@@ -38,7 +40,8 @@ class Events:
         self._descriptor = descriptor
 
     def emit(self, kind: str, **fields) -> None:
-        event = {"kind": kind} | {name: _cut(value) for name, value in fields.items() if value is not None}
+        tail = 0 if kind == "finish" else TAIL_MAX
+        event = {"kind": kind} | {name: _cut(value, tail) for name, value in fields.items() if value is not None}
         # Lone surrogates, which a tool's output can hold, are no text: they become question marks.
         line = (json.dumps(event, ensure_ascii=False) + "\n").encode("utf-8", "replace")
         while line:
@@ -65,11 +68,22 @@ def take_stdout() -> Events:
     return Events(descriptor)
 
 
-def _cut(value):
+def _cut(value, tail_max: int):
     if not isinstance(value, str):
         return value
-    data = value.encode("utf-8", "replace")
-    if len(data) <= TEXT_MAX:
-        return data.decode()
-    head, tail = data[: TEXT_MAX * 2 // 3], data[-TEXT_MAX // 3 :]
-    return f"{head.decode('utf-8', 'ignore')}{MARKER}{tail.decode('utf-8', 'ignore')}"
+    head = _prefix(value, HEAD_MAX)
+    if len(head) == len(value):
+        return value
+    tail = _prefix(value[: len(head) - 1 : -1], tail_max)[::-1]
+    return f"{head}{MARKER}{tail}"
+
+
+def _prefix(text: str, most: int) -> str:
+    if 6 * len(text) <= most:
+        return text
+    size = 0
+    for at, character in enumerate(text):
+        size += len(json.dumps(character, ensure_ascii=False).encode("utf-8", "replace")) - 2
+        if size > most:
+            return text[:at]
+    return text

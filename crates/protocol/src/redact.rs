@@ -1,16 +1,18 @@
 //! Taking secrets out of text before it leaves the pod.
 //!
 //! What is taken: the values that a [`Redactor`] is given, as they stand, as JSON writes them and in base64 (whatever
-//! stands before them, and wrapped into lines), and words in the shape of well-known tokens. Which variables hold such
-//! values, [`is_secret`] tells by their names. An agent that wants to hide a value can (it may print it backwards); this
+//! stands before them, and wrapped into lines), and words in the shape of well-known tokens, as they stand or in base64,
+//! private keys and passwords in addresses. Which variables hold such values, [`is_secret`] tells by their names. An agent that wants to hide a value can (it may print it backwards); this
 //! is for accidents, and for what an attacker gets an obedient agent to print.
 
 mod base64;
+mod encoded;
 mod tokens;
 
 use memchr::memmem::Finder;
 
 use base64::{GRAM, Grams, base64_forms};
+use encoded::encoded_spans;
 use tokens::token_spans;
 
 /// What stands where a secret was.
@@ -67,7 +69,8 @@ impl Redactor {
     fn spans(&self, text: &str) -> Vec<(usize, usize)> {
         let mut spans = self.value_spans(text.as_bytes());
         spans.extend(self.grams.spans(text.as_bytes()));
-        spans.extend(token_spans(text));
+        spans.extend(token_spans(text.as_bytes()));
+        spans.extend(encoded_spans(text.as_bytes()));
         spans
     }
 
@@ -188,6 +191,25 @@ mod tests {
             ("AKIAIOSFODNN7EXAMPLE", "[redacted]"),
             ("eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJrdWJlIn0.c2lnbmF0dXJl-_x", "[redacted]"),
             ("Authorization: Bearer abcdefgh12345", &bearer),
+            ("authorization: bearer abcdefgh12345", "authorization: bearer [redacted]"),
+            ("Authorization: Basic dXNlcjpwYXNzd29yZDEy", "Authorization: Basic [redacted]"),
+            ("Basic authentication", "Basic authentication"),
+            (r#"{"x-api-key": "abcdefgh12345678"}"#, r#"{"x-api-key": "[redacted]"}"#),
+            ("postgres://user:pa55-word@db:5432/app", "postgres://user:[redacted]@db:5432/app"),
+            (
+                "http://[::1]:8080/a@b http://web:80 git@host:a",
+                "http://[::1]:8080/a@b http://web:80 git@host:a",
+            ),
+            ("ASIAIOSFODNN7EXAMPLE in Asia", "[redacted] in Asia"),
+            ("AIzaSyA-1234567890abcdefghijklmnopqrstu", "[redacted]"),
+            ("hf_abcdefghijklmnopqrstuvwxyz012345 hf_hub_download", "[redacted] hf_hub_download"),
+            ("sk_live_4eC39HqLyjWDarjtT1zdp7dc", "[redacted]"),
+            (
+                "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEE\nIIh2\n-----END EC PRIVATE KEY-----\nrest",
+                "-----BEGIN EC PRIVATE KEY-----[redacted]-----END EC PRIVATE KEY-----\nrest",
+            ),
+            ("-----BEGIN PRIVATE KEY-----\nMHcCAQEE", "-----BEGIN PRIVATE KEY-----[redacted]"),
+            ("-----BEGIN CERTIFICATE-----\nMIIB\n", "-----BEGIN CERTIFICATE-----\nMIIB\n"),
         ];
         for (text, expected) in table {
             assert_eq!(redactor().redact(text), expected);
@@ -211,7 +233,21 @@ mod tests {
     #[test]
     fn hostile_text_costs_no_more_than_any_other() {
         let start = std::time::Instant::now();
-        for text in ["-eyJ", "eyJ.", "-sk-", "Bearer ", "QUJD", "[redacted]", "the-key-"] {
+        for text in [
+            "-eyJ",
+            "eyJ.",
+            "-sk-",
+            "Bearer ",
+            "QUJD",
+            "[redacted]",
+            "the-key-",
+            "QUJD\n",
+            "PRIVATE KEY-----",
+            "-----BEGIN PRIVATE KEY-----",
+            "://a:",
+            "Z2hwXw",
+            "QUJDQUJDQUJDQUJD\\n",
+        ] {
             redactor().redact(&text.repeat(2_000_000 / text.len()));
         }
         // Anything that grows with the square of the length takes minutes.

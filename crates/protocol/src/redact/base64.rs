@@ -59,7 +59,7 @@ impl Grams {
 }
 
 /// Where so many characters of base64 follow each other that a piece can stand there: ordinary text has few such places.
-fn base64_runs(text: &[u8]) -> Vec<(usize, usize)> {
+pub fn base64_runs(text: &[u8]) -> Vec<(usize, usize)> {
     let mut runs = Vec::new();
     let mut at = 0;
     while at + GRAM <= text.len() {
@@ -76,18 +76,45 @@ fn base64_runs(text: &[u8]) -> Vec<(usize, usize)> {
     runs
 }
 
-const BASE64: [bool; 256] = {
-    let mut table = [false; 256];
+/// What no letter of base64 stands for.
+const NONE: u8 = 64;
+
+/// What each letter stands for, in both alphabets.
+const VALUES: [u8; 256] = {
+    let mut table = [NONE; 256];
     let mut byte = 0u8;
     while byte < 128 {
-        table[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_');
+        table[byte as usize] = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' | b'-' => 62,
+            b'/' | b'_' => 63,
+            _ => NONE,
+        };
         byte += 1;
     }
     table
 };
 
-fn is_base64(byte: u8) -> bool {
-    BASE64[usize::from(byte)]
+/// Whether that is a letter of base64, in one of the alphabets.
+pub fn is_base64(byte: u8) -> bool {
+    VALUES[usize::from(byte)] != NONE
+}
+
+/// The bytes that base64 stands for, up to the first character that is no letter of it.
+pub fn decode(text: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(text.len() / 4 * 3 + 2);
+    let (mut bits, mut count) = (0_u32, 0);
+    for value in text.iter().map(|byte| VALUES[usize::from(*byte)]).take_while(|value| *value != NONE) {
+        bits = bits << 6 | u32::from(value);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            decoded.push((bits >> count & 0xff) as u8);
+        }
+    }
+    decoded
 }
 
 /// What base64 makes of the secret wherever it begins in the encoded text, in both alphabets: the characters at both
