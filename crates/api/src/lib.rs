@@ -29,5 +29,6 @@ pub use status::{
     Attempt, Confidence, Finding, JobRef, Phase, Reservation, RunUsage, TaskStatus, Usage, Verdict,
 };
 pub use task::{
-    AgentSpec, EnvVar, EnvVarSource, KeySelector, Mode, Resources, Skill, Task, TaskKind, TaskSpec,
+    AgentSpec, EnvVar, EnvVarSource, KeySelector, MAX_ITERATIONS, MAX_PROMPT, MAX_TIMEOUT_SECONDS, Mode,
+    Resources, Skill, Task, TaskKind, TaskSpec,
 };

@@ -11,6 +11,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Quantity, TaskStatus, names};
 
+/// Longest prompt, in characters.
+pub const MAX_PROMPT: usize = 32_768;
+/// Longest attempt, in seconds: a day.
+pub const MAX_TIMEOUT_SECONDS: i64 = 86_400;
+/// Most steps of an attempt.
+pub const MAX_ITERATIONS: i64 = 1000;
+
 /// How an agent run is made: prompt, agent, identity, limits.
 #[derive(KubeSchema, Clone, Debug, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
@@ -19,7 +26,7 @@ pub struct TaskSpec {
     /// one. In an AlertTask `alert`, `alerts`, `group` and `labels` are in scope, and without a prompt the operator's
     /// default prompt for alerts is used. At most 32768 characters, and 64 KiB once rendered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 32768))]
+    #[schemars(length(min = 1, max = MAX_PROMPT))]
     pub prompt: Option<String>,
 
     /// Which agent works on the task, and what of its profile is overridden.
@@ -41,7 +48,7 @@ pub struct TaskSpec {
     /// How long one attempt may work, in seconds. The Job's `activeDeadlineSeconds` follows from it as a backstop.
     /// Default: the agent profile's (1800).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 86_400))]
+    #[schemars(range(min = 1, max = MAX_TIMEOUT_SECONDS))]
     pub timeout_seconds: Option<i64>,
 
     /// Whether the agent may change anything: `Investigate` (the default) or `Remediate`. It selects the ServiceAccount of
@@ -118,7 +125,7 @@ pub struct AgentSpec {
 
     /// How many steps one attempt may take instead of the profile's limit. An attempt that takes them all has failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 1000))]
+    #[schemars(range(min = 1, max = MAX_ITERATIONS))]
     pub max_iterations: Option<i32>,
 
     /// How much the run may cost over all its attempts, in US dollars, as a decimal ("2.50"), instead of the profile's

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use punching_fist_api::{EnvVar, KeySelector, TaskSpec};
+use punching_fist_api::{EnvVar, KeySelector, MAX_PROMPT, MAX_TIMEOUT_SECONDS, TaskSpec};
 use punching_fist_core::money::Money;
 use punching_fist_core::pod::is_reserved_variable;
 use punching_fist_core::profile::{AgentProfile, Settings};
@@ -20,11 +20,6 @@ use serde::Serialize;
 
 use super::file::{self, File, HttpConfig};
 use super::{Config, Problem, Problems, forms, limits, locate};
-
-/// Longest prompt that a task can carry, in characters.
-const MAX_PROMPT: usize = 32_768;
-/// Longest wait for a pod, in seconds: a day, as for the work itself.
-const MAX_POD_START: i64 = 86_400;
 
 /// The configuration that `file` stands for. `text` is what it was read from, `folder` is where relative paths start.
 pub fn check(file: File, text: &str, folder: &Path) -> Result<Config, Problems> {
@@ -253,7 +248,8 @@ impl Check<'_> {
     fn limits(&mut self, file: &File) {
         self.at_least_one(file.limits.max_concurrent, "limits.maxConcurrent");
         let wait = file.limits.pod_start_timeout_seconds;
-        self.between(wait, 1, MAX_POD_START, "limits.podStartTimeoutSeconds");
+        // No longer than the work itself may take.
+        self.between(wait, 1, MAX_TIMEOUT_SECONDS, "limits.podStartTimeoutSeconds");
         self.form(forms::word(&file.runner.image), "runner.image");
     }
 

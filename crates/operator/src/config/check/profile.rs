@@ -4,13 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::{AgentProfile, Check, Money, forms, locate};
+use punching_fist_api::{MAX_ITERATIONS, MAX_TIMEOUT_SECONDS};
 use punching_fist_core::pod::PRICE_VARIABLES;
 use punching_fist_core::profile::{Engine, ModelKey, Prices};
 
-/// Most steps of an attempt, as a task may say them.
-const MAX_ITERATIONS: i64 = 1000;
-/// Longest attempt, in seconds: a day.
-const MAX_TIMEOUT: i64 = 86_400;
 /// Highest user that Linux and the API server know.
 const MAX_USER: i64 = 2_147_483_647;
 
@@ -154,7 +151,7 @@ impl Check<'_> {
             is_nothing.then(|| format!("is {budget}, must be more than 0"))
         });
         self.form(wrong, &format!("{path}.maxCostUSD"));
-        self.between(profile.timeout_seconds, 1, MAX_TIMEOUT, &format!("{path}.timeoutSeconds"));
+        self.between(profile.timeout_seconds, 1, MAX_TIMEOUT_SECONDS, &format!("{path}.timeoutSeconds"));
         self.at_least_one(profile.max_concurrent, &format!("{path}.maxConcurrent"));
         let user = profile.run_as_user;
         let message =
