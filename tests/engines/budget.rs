@@ -272,12 +272,11 @@ fn works_in_parallel() -> Behaviour {
 
 /// What the shell says to the model.
 const BESIDE: &str = "beside";
-/// Calls of the shell that the engine doesn't wait for.
-const PARALLEL: &str = r#"token=$(cat "$PUNCHING_FIST_TOKEN_FILE")
-for number in 1 2 3 4 5 6; do
-  curl --silent --header "Authorization: Bearer $token" --header 'Content-Type: application/json' --data '{
-    "model": "scripted", "max_tokens": 100, "messages": [{"role": "user", "content": "beside"}],
-    "tools": [{"type": "function", "function": {"name": "terminal", "parameters": {"properties": {"command": {}}}}}]
-  }' "$LLM_BASE_URL/chat/completions" > /dev/null 2>&1 &
-done
-echo asked"#;
+/// Calls of the shell that the engine doesn't wait for; one command, as no engine takes more at once.
+const PARALLEL: &str = r#"body='{
+  "model": "scripted", "max_tokens": 100, "messages": [{"role": "user", "content": "beside"}],
+  "tools": [{"type": "function", "function": {"name": "terminal", "parameters": {"properties": {"command": {}}}}}]
+}' && token=$(cat "$PUNCHING_FIST_TOKEN_FILE") && for number in 1 2 3 4 5 6; do
+  curl --silent --header "Authorization: Bearer $token" --header 'Content-Type: application/json' --data "$body" \
+    "$LLM_BASE_URL/chat/completions" > /dev/null 2>&1 &
+done && echo asked"#;
