@@ -35,7 +35,7 @@ const TABLE: [(&str, [Reason; 3]); 16] = {
         ("server-error", [ProviderFault; 3]),
         ("bad-request", [ConfigurationRefused; 3]),
         ("gateway-budget", [BudgetExceeded; 3]),
-        ("question", [NoVerdict, NoVerdict, Stuck]),
+        ("question", [NoVerdict, VerdictReached, Stuck]),
         ("loop", [IterationLimit; 3]),
         ("budget", [BudgetExceeded; 3]),
         ("key-leak", [VerdictReached; 3]),

@@ -212,7 +212,7 @@ impl Reader for Conversation {
         self.readings(Vec::new())
     }
 
-    /// An agent that only says something has ended for the CLI: it has asked, unless that is a conclusion.
+    /// An agent that only says something has ended for the CLI: these words are its conclusion.
     fn at_end(&mut self, _: ProcessEnd) -> Vec<Reading> {
         let is_open = self.state.as_ref().is_some_and(|state| state.status == Some(State::Finished));
         if !is_open || self.events.has_finished() {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use punching_fist_protocol::{Event, Finish, Usage, Verdict};
+use punching_fist_protocol::{Event, Finish, Usage};
 use serde_json::Value;
 
 use crate::engine::openhands::{self, exit_code, string, tool_error};
@@ -49,13 +49,9 @@ impl Events {
         self.has_finished
     }
 
-    /// What the agent's last message concludes, if it ends with a block as it was asked for.
+    /// What the agent's last message concludes; none if its last word is an action.
     pub fn concluding_words(&self) -> Option<Finish> {
-        let words = self.words.as_deref()?;
-        // Without a block the words themselves become the summary.
-        let finish = verdict_block::conclusion(words);
-        let has_block = finish.verdict != Verdict::Inconclusive || finish.summary != words.trim();
-        has_block.then_some(finish)
+        self.words.as_deref().map(verdict_block::conclusion)
     }
 
     /// What was used, if that is news: with the steps that were seen.
@@ -154,6 +150,7 @@ fn text(content: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use punching_fist_protocol::Verdict;
     use serde_json::json;
 
     use super::*;
@@ -219,15 +216,17 @@ mod tests {
     }
 
     #[test]
-    fn words_conclude_only_with_a_block() {
-        for (words, concludes) in [
-            ("Which namespace?", false),
-            ("```json\n{\"verdict\":\"NeedsHuman\",\"summary\":\"s\"}\n```", true),
-            ("I can't say.\n```json\n{\"verdict\":\"Inconclusive\",\"summary\":\"s\"}\n```", true),
+    fn last_words_conclude_with_a_block_or_without() {
+        for (words, verdict, summary) in [
+            ("Which namespace?", Verdict::Inconclusive, "Which namespace?"),
+            ("```json\n{\"verdict\":\"NeedsHuman\",\"summary\":\"s\"}\n```", Verdict::NeedsHuman, "s"),
         ] {
             let mut events = Events::default();
             events.read(&said(words));
-            assert_eq!(events.concluding_words().is_some(), concludes, "{words}");
+            let finish = events.concluding_words().unwrap();
+            assert_eq!((finish.verdict, finish.summary.as_str()), (verdict, summary));
+            events.read(&action("1", "a", &json!({ "kind": "TerminalAction", "command": "ls" })));
+            assert_eq!(events.concluding_words(), None, "it went on");
         }
     }
 
