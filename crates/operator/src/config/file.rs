@@ -157,7 +157,7 @@ impl Default for Agents {
             "image": default_image("punching-fist-agent"),
             "model": DEFAULT_MODEL,
             "gateway": true,
-            "prices": { "input": "3", "output": "15", "cacheRead": "0.30", "cacheWrite": "3.75" },
+            "prices": { "input": "2", "output": "10", "cacheRead": "0.20", "cacheWrite": "2.50" },
         });
         let profile = serde_json::from_value(written)
             .expect("image, model and prices are all that a profile must have");

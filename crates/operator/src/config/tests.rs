@@ -56,8 +56,8 @@ fn the_default_profile_has_limits_and_no_key_to_leak() {
     assert!(profile.gateway && profile.redact);
     assert_eq!(profile.key, ModelKey::Env("OPENHANDS_API_KEY".to_owned()));
     let prices = profile.prices_of(&profile.model).unwrap();
-    assert_eq!((prices.input.as_str(), prices.output.as_str()), ("3", "15"));
-    assert_eq!((prices.cache_read.as_deref(), prices.cache_write.as_deref()), (Some("0.30"), Some("3.75")));
+    assert_eq!((prices.input.as_str(), prices.output.as_str()), ("2", "10"));
+    assert_eq!((prices.cache_read.as_deref(), prices.cache_write.as_deref()), (Some("0.20"), Some("2.50")));
     let limits = (profile.max_iterations, profile.max_cost_usd.as_str(), profile.timeout_seconds);
     assert_eq!(limits, (100, "2.50", 1800));
 }
