@@ -1,6 +1,7 @@
 //! Agents and the model: real runs behind the gateways of two replicas of the operator. What an agent can find out, what
 //! it can spend, and what becomes of it when a gateway goes.
 
+mod anthropic;
 mod budget;
 mod held;
 mod key;
@@ -40,7 +41,7 @@ fn plan() -> Plan {
     Plan {
         shell_agent: env!("CARGO_BIN_EXE_shell-agent"),
         openhands: true,
-        models: models(),
+        models: models().into_iter().chain(anthropic::models()).collect(),
         replicas: vec![settings("agent-a"), settings("agent-b")],
     }
 }
