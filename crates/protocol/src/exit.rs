@@ -88,6 +88,11 @@ impl Reason {
         Self::Signalled,
     ];
 
+    /// Whether an engine can say so of itself; the others are the runner's to say, and some of them end all trying.
+    pub fn is_engines(self) -> bool {
+        !matches!(self, Self::VerdictReached | Self::TimeLimit | Self::Signalled | Self::Unknown)
+    }
+
     /// The word.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -8,6 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use nix::errno::Errno;
 use punching_fist_protocol::Reason;
 use punching_fist_protocol::pod::variables::{KUBECONFIG, LLM_API_KEY};
 
@@ -62,14 +63,15 @@ fn not_written(path: &Path, error: &io::Error) -> Fault {
 
 fn not_started(program: &OsStr, error: &io::Error) -> Fault {
     let program = program.to_string_lossy();
-    match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => {
-            let path = std::env::var("PATH").unwrap_or_default();
-            let text = format!("the image has no runnable program {program} in PATH ({path}): {error}");
-            Fault::new(Reason::EngineMissing, text)
-        }
-        _ => Fault::new(Reason::AgentFault, format!("can't start {program}: {error}")),
+    // ENOEXEC: made for another machine.
+    let is_missing = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied)
+        || error.raw_os_error() == Some(Errno::ENOEXEC as i32);
+    if !is_missing {
+        return Fault::new(Reason::AgentFault, format!("can't start {program}: {error}"));
     }
+    let path = std::env::var("PATH").unwrap_or_default();
+    let text = format!("the image has no runnable program {program} in PATH ({path}): {error}");
+    Fault::new(Reason::EngineMissing, text)
 }
 
 #[cfg(test)]

@@ -33,6 +33,14 @@ fn a_result_file_is_a_verdict() {
 }
 
 #[test]
+fn a_stray_byte_or_a_mark_at_the_beginning_loses_no_conclusion() {
+    let bytes =
+        r#"printf '\357\273\277{"verdict":"Diagnosed","summary":"a \377 b"}' > "$PUNCHING_FIST_RESULT""#;
+    let short = Pod::of_command(bytes).run().ended_with(0, Reason::VerdictReached);
+    assert_eq!((short.verdict, short.summary.as_str()), (Some(Verdict::Diagnosed), "a \u{fffd} b"));
+}
+
+#[test]
 fn files_without_end_dont_hold_up_the_result() {
     let deep = r#"cd "$(dirname "$PUNCHING_FIST_RESULT")" && mkdir -p "$(printf 'd/%.0s' $(seq 1800))""#;
     for is_pod in [true, false] {

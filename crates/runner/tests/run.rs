@@ -133,11 +133,16 @@ fn a_refused_setting_is_named_and_not_tried_again() {
 }
 
 #[test]
-fn a_missing_engine_is_named() {
-    let pod = Pod::new("");
-    fs::remove_file(pod.path("bin/punching-fist-agent")).expect("it was there");
-    let error = pod.run().ended_with(11, Reason::EngineMissing).error.expect("a message");
-    assert!(error.contains("punching-fist-agent") && error.contains("PATH"), "{error}");
+fn an_engine_that_is_missing_or_made_for_another_machine_is_named() {
+    let missing = Pod::new("");
+    fs::remove_file(missing.path("bin/punching-fist-agent")).expect("it was there");
+    let foreign = Pod::new("");
+    fs::write(foreign.path("bin/punching-fist-agent"), b"\x7fELF\x02\x01\x01 of no machine")
+        .expect("it was there");
+    for pod in [missing, foreign] {
+        let error = pod.run().ended_with(11, Reason::EngineMissing).error.expect("a message");
+        assert!(error.contains("punching-fist-agent") && error.contains("PATH"), "{error}");
+    }
 }
 
 #[test]
@@ -227,7 +232,7 @@ fn a_message_that_cant_be_written_leaves_none_that_is_believed() {
         "prlimit --pid 1 --fsize=0:0 || echo '{{\"kind\":\"message\",\"text\":\"could not be tried\"}}'\n\
          echo '{forged}' > \"$PUNCHING_FIST_TERMINATION_LOG\"\n{FINISH}"
     );
-    let ended = Pod::new(&attack).with_runner_as_pid_1().run();
+    let ended = Pod::new(&attack).with_an_old_kernel().run();
     assert!(!ended.text().contains("could not be tried"), "{}", ended.text());
     assert_eq!(ended.code, Some(1), "none of the runner's codes: {}", ended.text());
     assert!(ended.text().contains("termination message can't be left"));

@@ -86,5 +86,8 @@ fn conclusion(path: &Path) -> Result<Option<Finish>, String> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         text => text.map_err(|error| error.to_string())?,
     };
-    serde_json::from_slice(&text).map(Some).map_err(|error| format!("the file is no conclusion: {error}"))
+    // A stray byte or a mark at the beginning, as some editors write it, is no reason to lose a conclusion.
+    let text = String::from_utf8_lossy(&text);
+    let text = text.trim_start_matches('\u{feff}');
+    serde_json::from_str(text).map(Some).map_err(|error| format!("the file is no conclusion: {error}"))
 }

@@ -12,6 +12,10 @@ pub fn read(line: &str) -> Option<Reading> {
     match serde_json::from_value(value) {
         // How lines that are no events stand in the log is for the runner alone to say.
         Ok(Event::Log { .. }) => None,
+        Ok(Event::Error { reason, code, text }) => {
+            let reason = reason.filter(|reason| reason.is_engines());
+            Some(Reading::Event(Event::Error { reason, code, text }))
+        }
         Ok(event) => Some(Reading::Event(event)),
         Err(error) if is_finish => Some(Reading::UnreadableFinish(error.to_string())),
         Err(_) => None,
@@ -20,6 +24,8 @@ pub fn read(line: &str) -> Option<Reading> {
 
 #[cfg(test)]
 mod tests {
+    use punching_fist_protocol::Reason;
+
     use super::*;
 
     #[test]
@@ -48,6 +54,20 @@ mod tests {
             r#"{"kind":"log","stream":"stdout","text":""}"#,
         ] {
             assert_eq!(read(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn an_engine_says_no_reason_that_is_the_runners() {
+        for (word, expected) in [
+            ("ProviderFault", Some(Reason::ProviderFault)),
+            ("Signalled", None),
+            ("VerdictReached", None),
+            ("Great", None),
+        ] {
+            let line = format!(r#"{{"kind":"error","reason":"{word}","text":"t"}}"#);
+            let error = Event::Error { reason: expected, code: None, text: "t".to_owned() };
+            assert_eq!(read(&line), Some(Reading::Event(error)), "{word}");
         }
     }
 }
