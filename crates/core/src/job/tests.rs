@@ -22,6 +22,20 @@ fn built<K: Task + DeserializeOwned>(spec: &Value, profile: &Value) -> Job {
     build(&Run { task: &task, profile: &profile, settings: &settings(), prompt: "What is wrong?\n" }).unwrap()
 }
 
+#[test]
+fn a_pod_of_the_job_has_its_name_and_more() {
+    let job = name(UID);
+    for (pod, expected) in [
+        (format!("{job}-abcde"), true),
+        (job.clone(), false),
+        (format!("{job}0-abcde"), false),
+        (format!("x-{job}-abcde"), false),
+        ("openhands-task-abcde".to_owned(), false),
+    ] {
+        assert_eq!(has_made(UID, &pod), expected, "{pod}");
+    }
+}
+
 fn maintenance(profile: &Value) -> Job {
     built::<MaintenanceTask>(&json!({"prompt": "p"}), profile)
 }
