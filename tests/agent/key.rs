@@ -9,6 +9,7 @@ use kube::ResourceExt as _;
 use kube::api::{DeleteParams, PostParams};
 use punching_fist_api::{MaintenanceTask, Phase, names};
 use punching_fist_e2e::{Failure, Outcome, Replica, Space};
+use punching_fist_testkit::namespaces;
 use punching_fist_testkit::scripted_model::Request as Asked;
 use serde_json::{Value, json};
 
@@ -204,13 +205,11 @@ async fn token(space: &Space, account: &str, pod: Option<&Pod>, audience: &str) 
 async fn intruder(space: &Space, name: &str, account: &str, disguise: Value) -> Result<Pod, Failure> {
     let mut metadata = disguise;
     metadata["name"] = json!(name);
-    let pod = json!({ "metadata": metadata, "spec": {
+    let spec = json!({
         "serviceAccountName": account,
         "nodeSelector": { "there-is": "no-such-node" },
-        "securityContext": { "runAsNonRoot": true, "runAsUser": 1000, "seccompProfile": { "type": "RuntimeDefault" } },
-        "containers": [{ "name": "c", "image": "none", "securityContext": {
-            "allowPrivilegeEscalation": false, "capabilities": { "drop": ["ALL"] },
-        } }],
-    } });
+        "containers": [{ "name": "c", "image": "none" }],
+    });
+    let pod = json!({ "metadata": metadata, "spec": namespaces::restricted(spec) });
     Ok(space.api().create(&PostParams::default(), &serde_json::from_value(pod)?).await?)
 }

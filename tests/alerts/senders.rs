@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use punching_fist_api::{AlertState, AlertTask, MaintenanceTask, Phase, Verdict};
 use punching_fist_e2e::until;
-use punching_fist_testkit::{alertmanager, manifests};
+use punching_fist_testkit::{alertmanager, manifests, namespaces};
 use serde_json::{Value, json};
 
 use crate::{ONE, STAGE, at, chain};
@@ -66,10 +66,10 @@ fn broken(namespace: &str) -> Vec<serde_json::Value> {
                 "selector": { "matchLabels": labels },
                 "template": {
                     "metadata": { "labels": labels },
-                    "spec": { "containers": [{
+                    "spec": namespaces::restricted(json!({ "containers": [{
                         "name": "checkout", "image": "busybox", "command": ["sh", "-c", program],
                         "envFrom": [{ "configMapRef": { "name": "checkout-config" } }],
-                    }] },
+                    }] })),
                 },
             },
         }),

@@ -121,18 +121,18 @@ fn agents_can_do_what_is_listed_and_no_more() {
 
 /// What can be mended, with nothing that runs.
 fn shop() -> String {
-    let pod = json!({
-        "metadata": { "labels": { "app": "web" } },
-        "spec": { "containers": [{ "name": "web", "image": "busybox", "command": ["sleep", "9"] }] },
-    });
-    let once = json!({ "metadata": { "labels": { "app": "web" } }, "spec": {
-        "restartPolicy": "Never", "containers": pod["spec"]["containers"] } });
+    let with = |more: serde_json::Value| {
+        let mut spec = more;
+        spec["containers"] = json!([{ "name": "web", "image": "busybox", "command": ["sleep", "9"] }]);
+        namespaces::restricted(spec)
+    };
+    let pod = json!({ "metadata": { "labels": { "app": "web" } }, "spec": with(json!({})) });
+    let once = json!({ "metadata": { "labels": { "app": "web" } }, "spec": with(json!({ "restartPolicy": "Never" })) });
     let selector = json!({ "matchLabels": { "app": "web" } });
     let named = |api: &str, kind: &str, spec: serde_json::Value| json!({ "apiVersion": api, "kind": kind, "metadata": { "name": "web" }, "spec": spec });
     // No node ever gets them: they are there to be taken away.
     let held = |name: &str| {
-        let gates = json!([{ "name": "example.dev/held" }]);
-        let spec = json!({ "schedulingGates": gates, "containers": pod["spec"]["containers"] });
+        let spec = with(json!({ "schedulingGates": [{ "name": "example.dev/held" }] }));
         json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name }, "spec": spec })
     };
     json!({ "apiVersion": "v1", "kind": "List", "items": [

@@ -35,15 +35,15 @@ const WITHIN_MORE_RIGHTS: [&str; 7] = [
     "delete jobs --all --wait=false",
     "exec openhands-task-1-abcde -- true",
     "attach openhands-task-1-abcde",
-    "debug openhands-task-1-abcde --image=busybox",
+    "debug openhands-task-1-abcde --image=busybox --profile=restricted",
 ];
 
 pub fn pod_spec(account: &str) -> Value {
-    json!({
+    namespaces::restricted(json!({
         // No node ever gets it.
         "schedulingGates": [{ "name": "example.dev/held" }], "restartPolicy": "Never", "serviceAccountName": account,
         "containers": [{ "name": "openhands-task", "image": "busybox" }],
-    })
+    }))
 }
 
 pub fn job(name: &str, suspend: bool) -> Value {

@@ -13,7 +13,7 @@ use futures::FutureExt as _;
 use kube::Client;
 use punching_fist_testkit::operator::Settings;
 use punching_fist_testkit::scripted_model::{Behaviour, ScriptedModel};
-use punching_fist_testkit::{Ground, images, wait};
+use punching_fist_testkit::{Ground, images, namespaces, wait};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
@@ -108,7 +108,7 @@ impl Stage {
     {
         RUNTIME.block_on(async {
             let world = self.world().await;
-            world.watched(Space::new(world, punching_fist_testkit::namespaces::AGENTS, name), test).await;
+            world.watched(Space::new(world, namespaces::AGENTS, name), test).await;
         });
     }
 
@@ -135,6 +135,8 @@ impl World {
         // The shell agent needs no model; its pods have the key's Secret as those have that don't use the gateway.
         let ground = ground.model_key(Some("scripted"));
         let ground = ground.start().await?;
+        // Whatever runs in a test's world has to be admitted: the ground's own namespaces are so already.
+        namespaces::restrict(&ground.client(), "default").await?;
         symlink(ground.kubectl(), image.join("kubectl"))?;
         let (mut models, mut profiles) = (BTreeMap::new(), json!({}));
         for Scripted { profile, behaviour, more } in plan.models.into_iter().chain(real) {

@@ -8,6 +8,7 @@ use kube::ResourceExt as _;
 use kube::api::{Patch, PatchParams, PostParams};
 use punching_fist_api::{MaintenanceTask, Phase, names};
 use punching_fist_e2e::{Answer, Failure, Space};
+use punching_fist_testkit::namespaces;
 use serde_json::json;
 
 use crate::STAGE;
@@ -18,13 +19,13 @@ const IMPOSTOR: &str = "impostor";
 fn worker() -> Result<Pod, Failure> {
     Ok(serde_json::from_value(json!({
         "metadata": { "name": IMPOSTOR },
-        "spec": {
+        "spec": namespaces::restricted(json!({
             "restartPolicy": "Never", "serviceAccountName": names::SERVICE_ACCOUNT,
             "terminationGracePeriodSeconds": 1,
             "containers": [{
                 "name": names::AGENT_CONTAINER, "image": "busybox", "command": ["sleep", "300"],
             }],
-        },
+        })),
     }))?)
 }
 

@@ -29,7 +29,7 @@ pub async fn prepare(client: &Client, name: &str, model_key: Option<&str>) -> Re
     }
 }
 
-/// Makes `name` if there is none.
+/// Makes `name` if there is none: one whose pods have to pass the restricted Pod Security profile.
 ///
 /// # Errors
 /// The API server refuses it.
@@ -39,7 +39,27 @@ pub async fn ensure(client: &Client, name: &str) -> Result<(), Error> {
     if found.is_some() && name != AGENTS {
         return Ok(());
     }
+    restrict(client, name).await
+}
+
+/// The same, if it is there already or not.
+///
+/// # Errors
+/// The API server refuses it.
+pub async fn restrict(client: &Client, name: &str) -> Result<(), Error> {
     manifests::apply(client, &[namespace(name)?]).await
+}
+
+/// This spec of a pod, with all that the restricted Pod Security profile asks of one that asks for nothing itself.
+#[must_use]
+pub fn restricted(mut pod: Value) -> Value {
+    pod["securityContext"] =
+        json!({ "runAsNonRoot": true, "runAsUser": 1000, "seccompProfile": { "type": "RuntimeDefault" } });
+    for container in pod["containers"].as_array_mut().into_iter().flatten() {
+        container["securityContext"] =
+            json!({ "allowPrivilegeEscalation": false, "capabilities": { "drop": ["ALL"] } });
+    }
+    pod
 }
 
 async fn set_model_key(client: &Client, namespace: &str, key: &str) -> Result<(), Error> {
@@ -54,7 +74,9 @@ async fn set_model_key(client: &Client, namespace: &str, key: &str) -> Result<()
 
 fn namespace(name: &str) -> Result<Value, Error> {
     let own = agent_rbac()?.into_iter().find(|document| document["kind"] == "Namespace");
-    let plain = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
+    let labels = json!({ "pod-security.kubernetes.io/enforce": "restricted" });
+    let plain =
+        json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name, "labels": labels } });
     Ok(own.filter(|document| document["metadata"]["name"] == name).unwrap_or(plain))
 }
 
@@ -102,6 +124,14 @@ mod tests {
             binding["subjects"][0],
             json!({ "kind": "ServiceAccount", "name": "punching-fist-agent", "namespace": "shop" })
         );
+    }
+
+    #[test]
+    fn every_namespace_asks_for_the_restricted_profile() {
+        for name in PREPARED.into_iter().chain(["another"]) {
+            let labels = &namespace(name).unwrap()["metadata"]["labels"];
+            assert_eq!(labels["pod-security.kubernetes.io/enforce"], "restricted", "{name}");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, ContainerStatus, Pod};
 use kube::api::DeleteParams;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, ResourceExt as _};
-use punching_fist_testkit::{Error, images, manifests};
+use punching_fist_testkit::{Error, images, manifests, namespaces};
 use serde_json::{Value, json};
 
 /// Where it runs.
@@ -160,7 +160,7 @@ fn deployment() -> Value {
             "selector": { "matchLabels": labels() },
             "template": {
                 "metadata": { "labels": labels() },
-                "spec": {
+                "spec": namespaces::restricted(json!({
                     "automountServiceAccountToken": false,
                     "terminationGracePeriodSeconds": 2,
                     "containers": [{
@@ -171,7 +171,7 @@ fn deployment() -> Value {
                         "ports": [{ "name": "http", "containerPort": 8080 }],
                         "resources": { "requests": { "cpu": "100m", "memory": "64Mi" } },
                     }],
-                },
+                })),
             },
         },
     })
