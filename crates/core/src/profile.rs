@@ -82,6 +82,9 @@ pub struct AgentProfile {
     /// Whether the gateway takes secrets out of what goes to the model.
     #[serde(default = "defaults::yes")]
     pub redact: bool,
+    /// Members of requests that the gateway passes on, beside those that it knows.
+    #[serde(default)]
+    pub passed_fields: Vec<String>,
     /// More environment for the container.
     #[serde(default)]
     pub env: Vec<EnvVar>,
@@ -213,6 +216,9 @@ pub struct Prices {
     /// The most tokens that an answer has if a request doesn't say.
     #[serde(default = "defaults::max_output_tokens")]
     pub max_output_tokens: u64,
+    /// The most tokens that the model takes in: how long images and documents are can't be told from their bytes.
+    #[serde(default = "defaults::max_input_tokens")]
+    pub max_input_tokens: u64,
 }
 
 impl AgentProfile {

@@ -115,11 +115,11 @@ impl Rates {
         })
     }
 
-    /// The most that a call with so many bytes may cost: a token has at least one byte, and may be of the dearest kind.
-    /// Where tokens cost nothing the charge is nothing, and no budget ever stops the run.
-    pub fn charge(&self, bytes: u64, output: u64) -> Money {
+    /// The most that so many tokens may cost: those that go in may all be of the dearest kind. Where tokens cost nothing
+    /// the charge is nothing, and no budget ever stops the run.
+    pub fn charge(&self, input: u64, output: u64) -> Money {
         let dearest = self.input.max(self.cache_read).max(self.cache_write);
-        (dearest.for_tokens(bytes) + self.output.for_tokens(output)).min(most())
+        (dearest.for_tokens(input) + self.output.for_tokens(output)).min(most())
     }
 
     /// What these tokens cost.

@@ -16,7 +16,7 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use kube::Client;
 use punching_fist_api::TaskSpec;
 use punching_fist_core::money::Money;
-use punching_fist_core::profile::{AgentProfile, Protocol, Settings};
+use punching_fist_core::profile::{AgentProfile, Prices, Protocol, Settings};
 use punching_fist_protocol::Redactor;
 use tokio::time::{Instant, timeout};
 
@@ -96,7 +96,7 @@ struct Call<'a> {
     /// As the task names it, with its provider.
     model: String,
     rates: Rates,
-    output_max: u64,
+    prices: &'a Prices,
 }
 
 /// A call that is ready to go out, and the memory that it takes.
@@ -228,7 +228,7 @@ impl Inner {
         let body = read_body(body).await?;
         let started = Instant::now();
         let offered = Protocol::of(&profile.model).map_or(&*profile.model, |(_, name)| name);
-        let asked = request::Request::read(endpoint, &body, offered)?;
+        let asked = request::Request::read(endpoint, &body, offered, &profile.passed_fields)?;
         let call = Call::new(caller, profile, endpoint, &asked.model)?;
         let Outgoing { body: out, hides_usage } =
             asked.outgoing(endpoint, profile.redact.then_some(&*asking.redactor));
@@ -317,11 +317,12 @@ impl<'a> Call<'a> {
         let model = format!("{}{model}", endpoint.protocol().prefix());
         let rates = profile.prices_of(&model).and_then(|prices| Some((Rates::of(prices)?, prices)));
         let (rates, prices) = rates.ok_or_else(|| not_offered(&caller.profile, &model))?;
-        Ok(Self { caller, profile, endpoint, rates, output_max: prices.max_output_tokens, model })
+        Ok(Self { caller, profile, endpoint, model, rates, prices })
     }
 
     fn charge(&self, asked: &request::Request<'_>, bytes: usize) -> Money {
-        self.rates.charge(bytes as u64, asked.output_max(self.output_max))
+        let input = asked.input_max(bytes as u64, self.prices.max_input_tokens);
+        self.rates.charge(input, asked.output_max(self.prices.max_output_tokens))
     }
 
     /// Whether the task asks for that model.

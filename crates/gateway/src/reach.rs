@@ -1,5 +1,6 @@
-//! What a body would have the provider fetch, look up or run. None of that is bounded by the body's bytes, so no charge
-//! covers it; and an address that the provider fetches is a way out past the NetworkPolicy of the agent's pod.
+//! What a body would have the provider fetch, look up or run, and what in it has more tokens than bytes. None of the
+//! former is bounded by the body, so no charge covers it; and an address that the provider fetches is a way out past the
+//! NetworkPolicy of the agent's pod.
 //!
 //! One pass over the text, without a copy. What is only shown to the model (a tool's schema, the arguments of a call)
 //! isn't looked at: there, any name is fine.
@@ -9,62 +10,58 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// Members that name what lies at the provider, or where it is to connect to.
-const STORED: [&str; 6] =
-    ["file_id", "file_ids", "vector_store_ids", "mcp_servers", "server_url", "connector_id"];
-/// Members that the provider fetches unless they hold the data themselves.
-const ADDRESSES: [&str; 6] = ["url", "image_url", "file_url", "audio_url", "video_url", "file_data"];
-/// Members whose content is anybody's.
-const ANYTHING: [&str; 8] = [
-    "input_schema",
-    "input_examples",
-    "parameters",
-    "schema",
-    "json_schema",
-    "arguments",
-    "action",
-    "metadata",
-];
-/// Tools that run where the client is: exactly these, or with a date behind.
-const CLIENT_TOOLS: [&str; 9] = [
-    "function",
-    "custom",
-    "local_shell",
-    "apply_patch",
-    "bash_",
-    "text_editor_",
-    "computer",
-    "computer_",
-    "memory_",
-];
-/// The lifetime in the provider's cache that costs what the profile's prices say.
-const TTL: &str = "5m";
+use crate::names;
 
-/// Says what of a body isn't passed on.
-pub(crate) fn refuse(body: &[u8]) -> Result<(), String> {
+/// Says what of a body isn't passed on; if there is nothing, whether it holds images, documents or films.
+pub(crate) fn look(body: &[u8]) -> Result<bool, String> {
     let mut json = serde_json::Deserializer::from_slice(body);
     match (Walk { at: Place::Top }).deserialize(&mut json) {
-        Ok(Seen { reach: None, .. }) => Ok(()),
-        Ok(Seen { reach: Some(what), .. }) => {
-            Err(format!("{what} isn't passed on: what the provider would fetch or run has no bound"))
-        }
+        Ok(Seen { reach: None, media, .. }) => Ok(media),
+        Ok(Seen { reach: Some(what), .. }) => Err(format!(
+            "{what} isn't passed on: what the provider would fetch or run, and what has other prices, has no bound"
+        )),
         Err(error) => Err(format!("the body can't be read: {error}")),
     }
 }
 
 /// Where in the body a value stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum Place<'a> {
     Top,
     /// In the list of tools.
     Tools,
+    /// In `context_management`.
+    Context,
+    /// In the list of what is done to the context.
+    Edits,
     /// What an address member holds.
-    Address(&'static str),
+    Address(&'a str),
     /// What a `type` member holds.
     Type,
-    /// What a `ttl` member holds.
-    Ttl,
-    Else,
+    /// What a member holds that has a price by its value.
+    Value(&'a str, &'static [&'static str]),
+    /// What a member holds that is text for the model.
+    Text,
+    Member(&'a str),
+}
+
+impl<'a> Place<'a> {
+    fn of(name: &'a str) -> Self {
+        match name {
+            // Of a change of tools in the midst of messages.
+            "tools" | "definition" => Self::Tools,
+            "context_management" => Self::Context,
+            "type" => Self::Type,
+            _ if names::is_address(name) => Self::Address(name),
+            _ if names::is_text(name) => Self::Text,
+            _ => names::values(name).map_or(Self::Member(name), |values| Self::Value(name, values)),
+        }
+    }
+
+    /// Whether an object that stands there is an item or a part of one.
+    fn is_part(self) -> bool {
+        matches!(self, Self::Text | Self::Member(_))
+    }
 }
 
 /// What a value holds.
@@ -72,14 +69,16 @@ enum Place {
 struct Seen {
     /// The first thing that reaches out.
     reach: Option<String>,
+    /// What has more tokens than bytes.
+    media: bool,
     /// If it stands in a `type`: its text.
     kind: Option<String>,
-    is_null: bool,
+    is_nothing: bool,
 }
 
 #[derive(Clone, Copy)]
-struct Walk {
-    at: Place,
+struct Walk<'a> {
+    at: Place<'a>,
 }
 
 impl Seen {
@@ -88,7 +87,33 @@ impl Seen {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Walk {
+impl Walk<'_> {
+    /// What is neither text nor made of other values.
+    fn plain(self) -> Seen {
+        match self.at {
+            Place::Value(name, _) => Seen::reach(format!("a {name:?} that is no text")),
+            _ => Seen::default(),
+        }
+    }
+
+    fn text(self, text: &str) -> Seen {
+        match self.at {
+            Place::Type => Seen { kind: Some(text.to_owned()), ..Seen::default() },
+            Place::Value(name, known) if !known.contains(&text) => {
+                Seen::reach(format!("a {name:?} of {text:?}"))
+            }
+            Place::Address(name) if is_fetched(name, text) => Seen::reach(format!("an address in {name:?}")),
+            Place::Member(name) if is_address(text) => Seen::reach(format!("an address in {name:?}")),
+            Place::Address(_) | Place::Member(_) => match data_type(text) {
+                Some(kind) if kind.starts_with("audio/") => Seen::reach("a sound".to_owned()),
+                kind => Seen { media: kind.is_some(), ..Seen::default() },
+            },
+            _ => Seen::default(),
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Walk<'_> {
     type Value = Seen;
 
     fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Seen, D::Error> {
@@ -96,7 +121,7 @@ impl<'de> DeserializeSeed<'de> for Walk {
     }
 }
 
-impl<'de> Visitor<'de> for Walk {
+impl<'de> Visitor<'de> for Walk<'_> {
     type Value = Seen;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -104,37 +129,34 @@ impl<'de> Visitor<'de> for Walk {
     }
 
     fn visit_bool<E>(self, _: bool) -> Result<Seen, E> {
-        Ok(Seen::default())
+        Ok(self.plain())
     }
 
     fn visit_i64<E>(self, _: i64) -> Result<Seen, E> {
-        Ok(Seen::default())
+        Ok(self.plain())
     }
 
     fn visit_u64<E>(self, _: u64) -> Result<Seen, E> {
-        Ok(Seen::default())
+        Ok(self.plain())
     }
 
     fn visit_f64<E>(self, _: f64) -> Result<Seen, E> {
-        Ok(Seen::default())
+        Ok(self.plain())
     }
 
     fn visit_unit<E>(self) -> Result<Seen, E> {
-        Ok(Seen { is_null: true, ..Seen::default() })
+        Ok(Seen { is_nothing: true, ..Seen::default() })
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Seen, E> {
-        Ok(match self.at {
-            Place::Address(name) if is_fetched(name, text) => Seen::reach(format!("an address in {name:?}")),
-            Place::Ttl if text != TTL => Seen::reach(format!("a \"ttl\" of {text:?}")),
-            Place::Type => Seen { kind: Some(text.to_owned()), ..Seen::default() },
-            _ => Seen::default(),
-        })
+        Ok(self.text(text))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Seen, A::Error> {
-        let mut seen = Seen::default();
+        let mut seen = Seen { is_nothing: true, ..Seen::default() };
         while let Some(element) = list.next_element_seed(self)? {
+            seen.is_nothing = false;
+            seen.media |= element.media;
             seen.reach = seen.reach.or(element.reach);
         }
         Ok(seen)
@@ -142,13 +164,16 @@ impl<'de> Visitor<'de> for Walk {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Seen, A::Error> {
         let mut object = Object::default();
-        while let Some(Name(name)) = map.next_key()? {
-            if ANYTHING.contains(&&*name) {
+        while let Some(Name(written)) = map.next_key()? {
+            let name = names::plain(&written);
+            object.know(self.at, &name);
+            if names::is_anything(&name) {
                 map.next_value::<IgnoredAny>()?;
-                object.others = true;
                 continue;
             }
-            let value = map.next_value_seed(Walk { at: place(&name) })?;
+            let at =
+                if self.at == Place::Context && name == "edits" { Place::Edits } else { Place::of(&name) };
+            let value = map.next_value_seed(Walk { at })?;
             if object.take(&name, value) {
                 return Err(A::Error::custom("\"type\" stands there twice"));
             }
@@ -185,16 +210,33 @@ impl<'de> serde::Deserialize<'de> for Name<'de> {
 /// What is known of an object while its members come.
 #[derive(Default)]
 struct Object {
-    reach: Option<String>,
-    /// What reaches out in `input`: in a call of a tool these are the model's own words.
-    in_input: Option<String>,
+    /// What stands in its members, but for `input`.
+    inside: Seen,
+    /// What stands in `input`: in a call of a tool these are the model's own words.
+    input: Seen,
     kind: Option<String>,
     has_id: bool,
+    has_schema: bool,
     /// There are members beside `id` and `type`.
     others: bool,
 }
 
 impl Object {
+    /// Takes note of a member's name, whatever it holds.
+    fn know(&mut self, at: Place<'_>, name: &str) {
+        self.has_schema |= name == "input_schema";
+        self.others |= names::is_anything(name);
+        let unknown = match at {
+            Place::Tools => !names::is_of_tool(name),
+            Place::Context => name != "edits",
+            _ => false,
+        };
+        if unknown {
+            let whose = if at == Place::Tools { "a tool" } else { "context_management" };
+            self.inside.reach.get_or_insert_with(|| format!("{name:?} of {whose}"));
+        }
+    }
+
     /// Takes a member in; true if it is a second `type`.
     fn take(&mut self, name: &str, value: Seen) -> bool {
         if name == "type" && self.kind.is_some() {
@@ -202,39 +244,51 @@ impl Object {
         }
         match name {
             "type" if value.kind.is_some() => self.kind = value.kind,
-            "id" => self.has_id |= !value.is_null,
-            "input" => self.in_input = self.in_input.take().or(value.reach),
-            _ if value.is_null => return false,
-            _ if STORED.contains(&name) => {
-                self.reach.get_or_insert_with(|| format!("{name:?}"));
+            "id" => self.has_id |= !value.is_nothing,
+            "input" => self.input = value,
+            _ if value.is_nothing => return false,
+            _ if names::is_stored(name) || names::is_sound(name) => {
+                self.inside.reach.get_or_insert_with(|| format!("{name:?}"));
             }
-            _ => self.reach = self.reach.take().or(value.reach),
+            _ => {
+                self.inside.media |= value.media || names::is_media(name);
+                self.inside.reach = self.inside.reach.take().or(value.reach);
+            }
         }
         self.others |= !matches!(name, "type" | "id");
         false
     }
 
-    fn seen(self, at: Place) -> Seen {
+    fn seen(mut self, at: Place<'_>) -> Seen {
+        let refused = self.refused(at);
+        let is_call = at != Place::Top && self.kind.as_deref() == Some("tool_use");
+        let input = if is_call { Seen::default() } else { std::mem::take(&mut self.input) };
+        let is_media = at.is_part() && self.kind.as_deref().is_some_and(names::is_media);
+        Seen {
+            reach: refused.or(self.inside.reach).or(input.reach),
+            media: at != Place::Tools && (is_media || self.inside.media || input.media),
+            ..Seen::default()
+        }
+    }
+
+    /// What isn't passed on for what the object is, whatever else it holds.
+    fn refused(&self, at: Place<'_>) -> Option<String> {
         let kind = self.kind.as_deref();
-        let reach = match kind {
-            Some("item_reference") => Some("an \"item_reference\"".to_owned()),
-            Some(kind) if at == Place::Tools && !is_clients(kind) => Some(format!("a tool of type {kind:?}")),
-            None if at == Place::Else && self.has_id && !self.others => {
+        match (at, kind) {
+            (_, Some(kind)) if names::is_costly_item(kind) => Some(format!("an item of type {kind:?}")),
+            (Place::Tools, Some(kind)) if names::is_client_tool(kind) => None,
+            (Place::Tools, Some(kind)) => Some(format!("a tool of type {kind:?}")),
+            (Place::Tools, None) if self.has_schema => None,
+            (Place::Tools, None) if self.inside.reach.is_none() => Some("a tool without a type".to_owned()),
+            (Place::Edits, kind) if !kind.is_some_and(|kind| kind.starts_with("clear_")) => {
+                Some(format!("an edit of the context of type {:?}", kind.unwrap_or_default()))
+            }
+            (at, Some(kind)) if at.is_part() && names::is_sound(kind) => Some(format!("{kind:?}")),
+            (at, None) if at.is_part() && self.has_id && !self.others => {
                 Some("an item with nothing but an \"id\"".to_owned())
             }
-            _ => self.reach,
-        };
-        let is_call = at != Place::Top && kind == Some("tool_use");
-        Seen { reach: reach.or(self.in_input.filter(|_| !is_call)), ..Seen::default() }
-    }
-}
-
-fn place(name: &str) -> Place {
-    match name {
-        "tools" => Place::Tools,
-        "type" => Place::Type,
-        "ttl" => Place::Ttl,
-        _ => ADDRESSES.iter().find(|known| **known == name).map_or(Place::Else, |name| Place::Address(name)),
+            _ => None,
+        }
     }
 }
 
@@ -244,64 +298,22 @@ fn is_fetched(name: &str, text: &str) -> bool {
     !is_data && (name != "file_data" || text.contains("://"))
 }
 
-fn is_clients(kind: &str) -> bool {
-    CLIENT_TOOLS.iter().any(|known| kind == *known || (known.ends_with('_') && kind.starts_with(known)))
+/// Whether all of it is an address.
+fn is_address(text: &str) -> bool {
+    let is_scheme = |scheme: &str| {
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
+        scheme.starts_with(|first: char| first.is_ascii_alphabetic()) && scheme.bytes().all(fits)
+    };
+    text.trim_start().split_once("://").is_some_and(|(scheme, _)| is_scheme(scheme))
+}
+
+/// What a `data:` URL says that it holds.
+fn data_type(text: &str) -> Option<String> {
+    let start = text.get(..5).filter(|start| start.eq_ignore_ascii_case("data:"))?;
+    let kind = text[start.len()..].split([';', ',']).next()?;
+    let is_type = kind.contains('/') && !kind.contains(char::is_whitespace);
+    is_type.then(|| kind.to_ascii_lowercase())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_reaches_out_is_named() {
-        for (body, why) in [
-            (r#"{"m":[{"type":"image_url","image_url":{"url":"https://a/b"}}]}"#, "\"url\""),
-            (r#"{"m":[{"type":"input_image","image_url":"https://a/b"}]}"#, "\"image_url\""),
-            (r#"{"m":[{"type":"input_image","image\u005furl":" \u0068ttp://a"}]}"#, "\"image_url\""),
-            (r#"{"m":[{"source":{"type":"url","url":"HTTP://a/b"}}]}"#, "\"url\""),
-            (r#"{"m":[{"url":"https://a","url":"data:,a"}]}"#, "\"url\""),
-            (r#"{"m":[{"type":"input_file","file_url":"https://a"}]}"#, "\"file_url\""),
-            (r#"{"m":[{"file":{"file_data":"https://a"}}]}"#, "\"file_data\""),
-            (r#"{"m":[{"source":{"type":"file","file_id":"f"}}]}"#, "\"file_id\""),
-            (r#"{"input":[{"type":"item_reference","id":"i"}]}"#, "item_reference"),
-            (r#"{"input":[{"type":null,"id":"i"}]}"#, "nothing but an \"id\""),
-            (r#"{"mcp_servers":[{"name":"a"}]}"#, "mcp_servers"),
-            (r#"{"tools":[{"type":"function"},{"type":"web_search"}]}"#, "\"web_search\""),
-            (r#"{"tools":[{"type":"web_fetch_20250910","name":"f"}]}"#, "web_fetch"),
-            (r#"{"tools":[{"type":"code_execution_20250522"}]}"#, "code_execution"),
-            (r#"{"tools":[{"type":"mcp","server_url":"https://a"}]}"#, "\"mcp\""),
-            (r#"{"tools":[{"type":"function","type":"mcp"}]}"#, "twice"),
-            (r#"{"tools":[{"type":"mcp","type":null}]}"#, "twice"),
-            (r#"{"type":"tool_use","input":[{"image_url":"https://a"}]}"#, "image_url"),
-            (r#"{"m":[{"cache_control":{"type":"ephemeral","ttl":"1h"}}]}"#, "\"1h\""),
-        ] {
-            let error = refuse(body.as_bytes()).unwrap_err();
-            assert!(error.contains(why), "{body}: {error}");
-        }
-    }
-
-    #[test]
-    fn what_an_agent_says_passes() {
-        for body in [
-            r#"{"m":[{"type":"image_url","image_url":{"url":"data:image/png;base64,aaaa"}}]}"#,
-            r#"{"m":[{"type":"input_image","image_url":"DATA:image/png;base64,aaaa","file_id":null}]}"#,
-            r#"{"m":[{"source":{"type":"base64","data":"aaaa"}},{"file":{"file_data":"JVBERi0x"}}]}"#,
-            r#"{"m":[{"role":"user","content":"look at https://a/b"}]}"#,
-            r#"{"m":[{"type":"tool_use","id":"t","input":{"url":"https://a","file_id":1}}]}"#,
-            r#"{"m":[{"id":"t","input":{"url":"https://a"},"type":"tool_use"}]}"#,
-            r#"{"m":[{"type":"function_call","arguments":"{\"url\":\"https://a\"}"}]}"#,
-            r#"{"tools":[{"type":"function","function":{"parameters":{"properties":{"url":{"type":"string","default":"https://a"}}}}}]}"#,
-            r#"{"tools":[{"name":"f","input_schema":{"properties":{"file_id":{"type":"string"},"type":{"type":"string"}}}}]}"#,
-            r#"{"tools":[{"type":"bash_20250124","name":"bash"},{"type":"custom"},{"type":"local_shell"}]}"#,
-            r#"{"input":[{"type":"reasoning","id":"r","encrypted_content":"a"},{"role":"user","content":"a"}]}"#,
-            r#"{"metadata":{"url":"https://a"},"system":[{"cache_control":{"type":"ephemeral","ttl":"5m"}}]}"#,
-        ] {
-            assert_eq!(refuse(body.as_bytes()), Ok(()), "{body}");
-        }
-    }
-
-    #[test]
-    fn what_nests_too_deep_is_refused() {
-        assert!(refuse(format!("{{\"a\":{}", "[".repeat(1_000_000)).as_bytes()).is_err());
-    }
-}
+mod tests;

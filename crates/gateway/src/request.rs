@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::endpoint::Endpoint;
 use crate::error::Refusal;
+use crate::fields;
 use crate::literals::change_strings;
 use crate::reach;
 
@@ -22,30 +23,6 @@ const MEMBERS_MAX: usize = 256;
 const VALUE_MAX: usize = 1024;
 /// Fields that say how many answers are to be given.
 const ANSWERS: [&str; 3] = ["n", "best_of", "candidate_count"];
-/// Fields that reach for what another call left at the provider, that choose another model, provider or price than the
-/// profile's, or that ask for what isn't charged by the token.
-const COSTLY: [&str; 20] = [
-    "previous_response_id",
-    "conversation",
-    "container",
-    "speed",
-    "inference_geo",
-    "models",
-    "fallbacks",
-    "provider",
-    "route",
-    "plugins",
-    "web_search_options",
-    "data_sources",
-    "audio",
-    "prediction",
-    "api_base",
-    "base_url",
-    "api_key",
-    "custom_llm_provider",
-    "model_list",
-    "mcp_servers",
-];
 /// Tiers of service that cost what the profile's prices say, or less.
 const TIERS: [&str; 4] = ["auto", "default", "flex", "standard_only"];
 
@@ -56,6 +33,8 @@ pub(crate) struct Request<'a> {
     pub(crate) model: String,
     /// Whether the answer is to come piece by piece.
     pub(crate) streams: bool,
+    /// Whether it holds what may have more tokens than bytes.
+    holds_media: bool,
     /// The most tokens that it lets the model answer, over all answers that it asks for.
     output: Output,
 }
@@ -98,19 +77,32 @@ impl<'a> Members<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// Reads a body. `usual`: the model that it most likely means if it names none.
-    pub(crate) fn read(endpoint: Endpoint, body: &'a [u8], usual: &str) -> Result<Self, Refusal> {
+    /// Reads a body. `usual`: the model that it most likely means if it names none. `passed`: what may stand in it beside
+    /// the fields that are known.
+    pub(crate) fn read(
+        endpoint: Endpoint,
+        body: &'a [u8],
+        usual: &str,
+        passed: &[String],
+    ) -> Result<Self, Refusal> {
         let members: Members<'_> = serde_json::from_slice(body)
             .map_err(|error| Refusal::Refused(format!("the body can't be read: {error}")))?;
-        refuse_what_costs_more(endpoint, &members)?;
-        reach::refuse(body).map_err(Refusal::Refused)?;
+        refuse_unknown(endpoint, &members, passed)?;
+        refuse_what_costs_more(&members)?;
+        let holds_media = reach::look(body).map_err(Refusal::Refused)?;
         let model = members.value("model").and_then(|model| model.as_str().map(str::to_owned));
         let model = model.ok_or_else(|| {
             Refusal::Refused(format!("the body names no model; the profile's is {usual:?} (\"model\")"))
         })?;
         let streams = members.value("stream").is_some_and(|stream| stream == true);
         let output = Output::of(endpoint, &members)?;
-        Ok(Self { members, model, streams, output })
+        Ok(Self { members, model, streams, holds_media, output })
+    }
+
+    /// The most tokens that may go in, of so many bytes: a token of text has at least one. `window`: as many as the model
+    /// takes in.
+    pub(crate) fn input_max(&self, bytes: u64, window: u64) -> u64 {
+        if self.holds_media { bytes.max(window) } else { bytes }
     }
 
     /// The most tokens that may come back.
@@ -176,16 +168,21 @@ fn push_member(body: &mut String, name: &str, value: &str) {
     body.push_str(value);
 }
 
-fn refuse_what_costs_more(endpoint: Endpoint, members: &Members<'_>) -> Result<(), Refusal> {
+fn refuse_unknown(endpoint: Endpoint, members: &Members<'_>, passed: &[String]) -> Result<(), Refusal> {
+    let says = |(_, value): &&(Cow<'_, str>, &RawValue)| value.get() != "null";
+    let is_passed = |name: &str| fields::is_known(endpoint, name) || passed.iter().any(|other| other == name);
+    let unknown = members.0.iter().filter(says).find(|(name, _)| !is_passed(name));
+    unknown.map_or(Ok(()), |(name, _)| {
+        Err(Refusal::Refused(format!(
+            "{name:?} isn't passed on, as its cost isn't known (passedFields of the agent's profile)"
+        )))
+    })
+}
+
+fn refuse_what_costs_more(members: &Members<'_>) -> Result<(), Refusal> {
     let refuse =
         |what: String| Err(Refusal::Refused(format!("{what} isn't passed on: its cost can't be known")));
-    if let Some(name) = COSTLY.iter().find(|name| members.text(name).is_some()) {
-        return refuse(format!("{name:?}"));
-    }
-    if endpoint == Endpoint::Responses && members.text("prompt").is_some() {
-        return refuse("a stored \"prompt\"".to_owned());
-    }
-    if members.value("background").is_some_and(|background| background == true) {
+    if members.value("background").is_some_and(|background| background != false) {
         return refuse("\"background\"".to_owned());
     }
     match members.value("service_tier") {
@@ -257,134 +254,4 @@ impl<'de> Deserialize<'de> for Members<'de> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(endpoint: Endpoint, body: &str) -> Result<Request<'_>, String> {
-        Request::read(endpoint, body.as_bytes(), "usual").map_err(|refusal| refusal.to_string())
-    }
-
-    #[test]
-    fn what_is_asked_for() {
-        use Endpoint::{ChatCompletions, Completions, Messages, Responses};
-        for (endpoint, body, output) in [
-            (ChatCompletions, r#"{"model":"m"}"#, 32),
-            (ChatCompletions, r#"{"model":"m","max_tokens":5}"#, 5),
-            (ChatCompletions, r#"{"model":"m","max_tokens":5,"max_completion_tokens":9,"n":3}"#, 27),
-            (ChatCompletions, r#"{"model":"m","max_tokens":null,"n":2}"#, 64),
-            (ChatCompletions, r#"{"model":"m","max_tokens":18446744073709551615,"n":3}"#, u64::MAX),
-            (Completions, r#"{"model":"m","max_tokens":5,"best_of":4,"prompt":["a","b"]}"#, 40),
-            (Messages, r#"{"model":"m","max_tokens":5,"n":3}"#, 5),
-            (Messages, r#"{"model":"m","max_output_tokens":5}"#, 32),
-            (Responses, r#"{"model":"m","max_output_tokens":7}"#, 7),
-            (Responses, r#"{"model":"m","max_tokens":7}"#, 32),
-            (Completions, r#"{"model":"m","max_completion_tokens":5}"#, 32),
-            (ChatCompletions, r#"{"model":"m","max_output_tokens":5,"candidate_count":2}"#, 64),
-        ] {
-            assert_eq!(read(endpoint, body).unwrap().output_max(32), output, "{body}");
-        }
-    }
-
-    fn assert_refused(endpoint: Endpoint, cases: &[(&str, &str)]) {
-        for (body, why) in cases {
-            let error = read(endpoint, body).unwrap_err();
-            assert!(error.contains(why), "{body}: {error}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_request_is_refused() {
-        let cases = [
-            ("", "can't be read"),
-            ("[]", "a JSON object"),
-            ("{}", "names no model; the profile's is \"usual\""),
-            (r#"{"model":5}"#, "names no model"),
-            (r#"{"model":"cheap","model":"dear"}"#, "twice"),
-            (r#"{"model":"cheap","mod\u0065l":"dear"}"#, "twice"),
-        ];
-        assert_refused(Endpoint::ChatCompletions, &cases);
-    }
-
-    #[test]
-    fn what_has_another_price_is_refused() {
-        let sounds = "0,".repeat(2000);
-        let chat = [
-            (r#"{"model":"m","service_tier":"priority"}"#, "service_tier"),
-            (&format!(r#"{{"model":"m","audio":[{sounds}0]}}"#), "audio"),
-            (r#"{"model":"m","models":["dear"]}"#, "models"),
-        ];
-        assert_refused(Endpoint::ChatCompletions, &chat);
-        let responses = [
-            (r#"{"model":"m","previous_response_id":"r"}"#, "previous_response_id"),
-            (r#"{"model":"m","background":true}"#, "background"),
-            (r#"{"model":"m","prompt":{"id":"p"}}"#, "prompt"),
-        ];
-        assert_refused(Endpoint::Responses, &responses);
-        let messages = [
-            (r#"{"model":"m","speed":"fast"}"#, "speed"),
-            (r#"{"model":"m","messages":[{"content":[{"file_id":"f"}]}]}"#, "file_id"),
-        ];
-        assert_refused(Endpoint::Messages, &messages);
-        let fine = r#"{"model":"m","service_tier":"auto","background":false,"previous_response_id":null}"#;
-        assert!(read(Endpoint::Responses, fine).is_ok());
-    }
-
-    #[test]
-    fn what_bounds_the_answer_is_a_number() {
-        let digits = "0".repeat(2000);
-        let chat = [
-            (r#"{"model":"m","max_tokens":5.0}"#, "max_tokens"),
-            (r#"{"model":"m","max_completion_tokens":"5"}"#, "max_completion_tokens"),
-            (r#"{"model":"m","max_completion_tokens":0,"max_tokens":5}"#, "max_c"),
-            (r#"{"model":"m","n":"9"}"#, "\"n\""),
-            (&format!(r#"{{"model":"m","n":1{digits}}}"#), "out of range"),
-        ];
-        assert_refused(Endpoint::ChatCompletions, &chat);
-        assert_refused(Endpoint::Completions, &[(r#"{"model":"m","max_tokens":-1}"#, "max_tokens")]);
-        let responses = [(r#"{"model":"m","max_output_tokens":1e3}"#, "max_output_tokens")];
-        assert_refused(Endpoint::Responses, &responses);
-    }
-
-    #[test]
-    fn a_body_of_nothing_but_members_is_refused_at_once() {
-        let members: Vec<String> = (0..500_000).map(|number| format!("\"{number}\":0")).collect();
-        let started = std::time::Instant::now();
-        let error = read(Endpoint::ChatCompletions, &format!("{{{}}}", members.join(","))).unwrap_err();
-        assert!(error.contains("more than 256 members"), "{error}");
-        assert!(started.elapsed() < std::time::Duration::from_secs(5));
-    }
-
-    #[test]
-    fn it_goes_out_as_it_came_but_for_secrets_and_the_wish_for_usage() {
-        let redactor = Redactor::from_values(["hunter2-hunter2"]);
-        for (body, expected, hides) in [
-            (r#"{ "model": "m", "temperature": 1.0 }"#, r#"{"model":"m","temperature":1.0}"#, false),
-            (
-                r#"{"model":"m","messages":[{"content":"a hunter2-hunter2"}]}"#,
-                r#"{"model":"m","messages":[{"content":"a [redacted]"}]}"#,
-                false,
-            ),
-            (
-                r#"{"stream":true,"model":"m"}"#,
-                r#"{"stream":true,"model":"m","stream_options":{"include_usage":true}}"#,
-                true,
-            ),
-            (
-                r#"{"model":"m","stream":true,"stream_options":{"include_usage":false,"x":1}}"#,
-                r#"{"model":"m","stream":true,"stream_options":{"include_usage":true,"x":1}}"#,
-                true,
-            ),
-            (r#"{"model":"m","stream":true,"stream_options":{"include_usage":true}}"#, "", false),
-            (r#"{"model":"m","stream_options":null}"#, "", false),
-        ] {
-            let expected = if expected.is_empty() { body } else { expected };
-            let endpoint = Endpoint::ChatCompletions;
-            let outgoing = read(endpoint, body).unwrap().outgoing(endpoint, Some(&redactor));
-            assert_eq!((outgoing.body.as_str(), outgoing.hides_usage), (expected, hides));
-        }
-        let body = r#"{"model":"m","stream":true}"#;
-        for endpoint in [Endpoint::Messages, Endpoint::Responses] {
-            assert_eq!(read(endpoint, body).unwrap().outgoing(endpoint, None).body, body);
-        }
-    }
-}
+mod tests;

@@ -8,6 +8,14 @@ use crate::endpoint::Endpoint;
 /// What was said so far: in a stream, a later word replaces an earlier one, field by field.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Said {
+    whole: Counts,
+    /// All rounds that one call took, if they were told apart: what the provider did beside the answer, as a summary of
+    /// what came before, stands nowhere else.
+    rounds: Counts,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
     input: Option<u64>,
     output: Option<u64>,
     cache_read: Option<u64>,
@@ -15,23 +23,59 @@ pub(crate) struct Said {
     total: Option<u64>,
 }
 
+impl Counts {
+    fn read(usage: &Value) -> Self {
+        let said = |paths: &[&str]| paths.iter().find_map(|path| usage.pointer(path)?.as_u64());
+        Self {
+            input: said(&["/prompt_tokens", "/input_tokens"]),
+            output: said(&["/completion_tokens", "/output_tokens"]),
+            cache_read: said(&[
+                "/cache_read_input_tokens",
+                "/prompt_tokens_details/cached_tokens",
+                "/input_tokens_details/cached_tokens",
+            ]),
+            cache_write: said(&[
+                "/cache_creation_input_tokens",
+                "/prompt_tokens_details/cache_write_tokens",
+                "/input_tokens_details/cache_write_tokens",
+            ]),
+            total: said(&["/total_tokens"]),
+        }
+    }
+
+    /// Field by field, what `join` makes of what both say, or what one of them says.
+    fn with(self, other: Self, join: impl Fn(u64, u64) -> u64) -> Self {
+        let join = |one: Option<u64>, two: Option<u64>| match (one, two) {
+            (Some(one), Some(two)) => Some(join(one, two)),
+            _ => one.or(two),
+        };
+        Self {
+            input: join(self.input, other.input),
+            output: join(self.output, other.output),
+            cache_read: join(self.cache_read, other.cache_read),
+            cache_write: join(self.cache_write, other.cache_write),
+            total: join(self.total, other.total),
+        }
+    }
+}
+
 impl Said {
     /// Takes in a `usage` object.
     pub(crate) fn hear(&mut self, usage: &Value) {
-        let said = |paths: &[&str]| paths.iter().find_map(|path| usage.pointer(path)?.as_u64());
-        let cached = ["/prompt_tokens_details/cached_tokens", "/input_tokens_details/cached_tokens"];
-        self.input = said(&["/prompt_tokens", "/input_tokens"]).or(self.input);
-        self.output = said(&["/completion_tokens", "/output_tokens"]).or(self.output);
-        self.cache_read = said(&["/cache_read_input_tokens"]).or(said(&cached)).or(self.cache_read);
-        self.cache_write = said(&["/cache_creation_input_tokens"]).or(self.cache_write);
-        self.total = said(&["/total_tokens"]).or(self.total);
+        let later = |_, later| later;
+        self.whole = self.whole.with(Counts::read(usage), later);
+        let rounds = usage["iterations"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let rounds =
+            rounds.iter().map(Counts::read).reduce(|sum, round| sum.with(round, u64::saturating_add));
+        self.rounds = self.rounds.with(rounds.unwrap_or_default(), later);
     }
 
     /// The tokens, if enough was said. Anthropic counts what goes through the cache beside the input, OpenAI within it.
     pub(crate) fn tokens(&self, endpoint: Endpoint) -> Option<Tokens> {
-        let (input, output) = (self.input?, self.output?);
-        let cache_read = self.cache_read.unwrap_or_default();
-        let cache_write = self.cache_write.unwrap_or_default();
+        let said = self.whole.with(self.rounds, u64::max);
+        let (input, output) = (said.input?, said.output?);
+        let cache_read = said.cache_read.unwrap_or_default();
+        let cache_write = said.cache_write.unwrap_or_default();
         Some(match endpoint {
             Endpoint::Messages | Endpoint::CountTokens => Tokens {
                 input: input.saturating_add(cache_read).saturating_add(cache_write),
@@ -42,7 +86,7 @@ impl Said {
             Endpoint::ChatCompletions | Endpoint::Completions | Endpoint::Responses => {
                 let cache_read = cache_read.min(input);
                 // Some count the tokens of reasoning in nothing but the sum.
-                let output = output.max(self.total.unwrap_or_default().saturating_sub(input));
+                let output = output.max(said.total.unwrap_or_default().saturating_sub(input));
                 Tokens { input, output, cache_read, cache_write: cache_write.min(input - cache_read) }
             }
         })
@@ -85,6 +129,11 @@ mod tests {
                 same(30),
             ),
             (
+                Endpoint::Responses,
+                r#"{"usage":{"input_tokens":100,"output_tokens":7,"input_tokens_details":{"cached_tokens":60,"cache_write_tokens":30}}}"#,
+                same(30),
+            ),
+            (
                 Endpoint::ChatCompletions,
                 r#"{"usage":{"prompt_tokens":100,"completion_tokens":7,"total_tokens":150}}"#,
                 Tokens { input: 100, output: 50, ..Tokens::default() },
@@ -96,6 +145,22 @@ mod tests {
             ),
         ] {
             assert_eq!(of_answer(endpoint, body.as_bytes()), Some(tokens), "{body}");
+        }
+    }
+
+    #[test]
+    fn what_was_done_beside_the_answer_counts() {
+        let rounds = r#"[{"type":"compaction","input_tokens":180000,"output_tokens":3500,"cache_read_input_tokens":5},
+            {"type":"message","input_tokens":23,"output_tokens":10}]"#;
+        for (whole, rounds, input, output) in [
+            (r#""input_tokens":23,"output_tokens":10"#, rounds, 180_028, 3510),
+            (r#""input_tokens":200000,"output_tokens":10"#, rounds, 200_005, 3510),
+            (r#""input_tokens":23,"output_tokens":10"#, "[]", 23, 10),
+            (r#""input_tokens":23,"output_tokens":10"#, "null", 23, 10),
+        ] {
+            let body = format!(r#"{{"usage":{{{whole},"iterations":{rounds}}}}}"#);
+            let tokens = of_answer(Endpoint::Messages, body.as_bytes()).unwrap();
+            assert_eq!((tokens.input, tokens.output), (input, output), "{body}");
         }
     }
 

@@ -27,6 +27,11 @@ pub(super) fn max_output_tokens() -> u64 {
     32_000
 }
 
+/// The longest that is common today. More than a model takes only makes calls wait for each other.
+pub(super) fn max_input_tokens() -> u64 {
+    1_000_000
+}
+
 pub(super) fn remediate_service_account() -> String {
     names::SERVICE_ACCOUNT_REMEDIATE.to_owned()
 }

@@ -37,7 +37,9 @@ fn rates(input: &str, output: &str, read: Option<&str>, write: Option<&str>) -> 
     let text = |text: Option<&str>| text.map(str::to_owned);
     let (cache_read, cache_write) = (text(read), text(write));
     let (input, output) = (input.to_owned(), output.to_owned());
-    Rates::of(&Prices { input, output, cache_read, cache_write, max_output_tokens: 1 }).unwrap()
+    let (max_output_tokens, max_input_tokens) = (1, 1);
+    Rates::of(&Prices { input, output, cache_read, cache_write, max_output_tokens, max_input_tokens })
+        .unwrap()
 }
 
 #[test]

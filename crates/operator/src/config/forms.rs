@@ -121,6 +121,14 @@ pub fn variable(name: &str) -> Option<String> {
     (!fits).then(|| format!("`{name}` must be the name of a variable, as in OPENHANDS_API_KEY"))
 }
 
+/// What is wrong with the name of a member of a request to a model.
+pub fn field(name: &str) -> Option<String> {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    let fits =
+        name.bytes().all(is_plain) && name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase());
+    (!fits).then(|| format!("`{name}` must be lower case letters, digits and underscores, as in keep_alive"))
+}
+
 /// What is wrong with the key of a label, an annotation or a taint: `name` or `prefix/name`.
 pub fn qualified_name(key: &str) -> Option<String> {
     let (prefix, name) = key.split_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));

@@ -80,6 +80,9 @@ impl Check<'_> {
         }
         let wrong = profile.base_url.as_deref().and_then(|url| forms::base_url(url, profile.gateway));
         self.form(wrong, &format!("{path}.baseURL"));
+        for (index, field) in profile.passed_fields.iter().enumerate() {
+            self.form(forms::field(field), &format!("{path}.passedFields[{index}]"));
+        }
     }
 
     fn prices(&mut self, path: &str, profile: &AgentProfile) {
@@ -101,7 +104,7 @@ impl Check<'_> {
     }
 
     fn price_list(&mut self, path: &str, prices: &Prices) {
-        let Prices { input, output, cache_read, cache_write, max_output_tokens } = prices;
+        let Prices { input, output, cache_read, cache_write, max_output_tokens, max_input_tokens } = prices;
         let amounts = [
             ("input", Some(input)),
             ("output", Some(output)),
@@ -112,6 +115,7 @@ impl Check<'_> {
             self.form(amount.and_then(|amount| forms::amount(amount)), &format!("{path}.{key}"));
         }
         self.at_least_one(*max_output_tokens, &format!("{path}.maxOutputTokens"));
+        self.at_least_one(*max_input_tokens, &format!("{path}.maxInputTokens"));
     }
 
     /// How the model's key comes to the model: the operator has it, or the agent gets it.

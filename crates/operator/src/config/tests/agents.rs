@@ -127,6 +127,7 @@ fn the_gateway_needs_a_protocol_and_prices() {
                 "otherModels: {openai/gpt-4.1: {input: x, output: '1'}}",
                 "otherModels[\"openai/gpt-4.1\"].input: `x` is no amount",
             ),
+            ("passedFields: [seed, Model]", "passedFields[1]: `Model` must be lower case letters"),
             ("otherModels: {openai/a: {output: '1'}}", "otherModels.openai/a: missing field `input`"),
             (
                 "env: [{name: LLM_INPUT_COST_PER_TOKEN, value: '1'}]",
@@ -152,6 +153,10 @@ fn money_is_a_decimal() {
         (
             "prices: {input: '3', output: '1', maxOutputTokens: 0}",
             "prices.maxOutputTokens: is 0, must be at least 1".to_owned(),
+        ),
+        (
+            "prices: {input: '3', output: '1', maxInputTokens: 0}",
+            "prices.maxInputTokens: is 0, must be at least 1".to_owned(),
         ),
         (
             "prices: {input: '3', output: '1', cached: '1'}",
