@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::Signal;
 use punching_fist_protocol::Stream;
 
 use crate::lines::{Lines, RawLine};
+use crate::signals;
 use crate::watch::{Pending, watch};
 
 /// A full queue holds the engine up; lines can be long, so it is short.
@@ -27,11 +28,6 @@ pub enum Note {
     Signal(Signal),
 }
 
-/// The signals that the runner waits for: a child ended, or the pod is to stop.
-fn expected_signals() -> SigSet {
-    [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT].into_iter().collect()
-}
-
 /// The queue's sending side, for more sources.
 pub struct Inbox {
     sender: SyncSender<Note>,
@@ -41,11 +37,11 @@ impl Inbox {
     /// Starts to collect signals. To be called before any other thread starts: a signal goes to any that lets it.
     pub fn open() -> io::Result<(Self, Receiver<Note>)> {
         let (sender, receiver) = sync_channel(QUEUE);
-        let signals = expected_signals();
-        signals.thread_block()?;
+        let (signals, early) = signals::keep_back()?;
         let to = sender.clone();
         spawn("signals", move || {
-            while let Ok(signal) = signals.wait() {
+            let later = std::iter::from_fn(|| signals.wait().ok());
+            for signal in early.into_iter().chain(later) {
                 if to.send(Note::Signal(signal)).is_err() {
                     return;
                 }

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use punching_fist_protocol::{Event, Line, Redactor};
+use punching_fist_protocol::{Event, Line, Reason, Redactor};
+
+use crate::judge::Fault;
 
 /// How long a reader that takes nothing is waited for, once.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -25,12 +27,14 @@ pub struct Journal<W> {
     lost: u64,
     /// The last line was written in part.
     broken: bool,
+    /// Why nobody can be waited for any more.
+    deaf: Option<Errno>,
 }
 
 impl<W: AsFd> Journal<W> {
     /// A journal on `out`.
     pub fn new(out: W, redactor: Redactor) -> Self {
-        Self { out, redactor, patience: PATIENCE, lost: 0, broken: false }
+        Self { out, redactor, patience: PATIENCE, lost: 0, broken: false, deaf: None }
     }
 
     /// The text without secrets.
@@ -72,13 +76,19 @@ impl<W: AsFd> Journal<W> {
         self.lost = 0;
     }
 
+    /// Lines are lost although somebody may read: it can't be found out any more.
+    pub fn fault(&self) -> Option<Fault> {
+        let text = |errno| format!("the agent's log can't be written any more: {errno}");
+        self.deaf.map(|errno| Fault::new(Reason::AgentFault, text(errno)))
+    }
+
     /// Waits less from now on.
     pub fn hurry(&mut self) {
         self.patience = self.patience.min(HURRY);
     }
 
     /// How many bytes were taken in time.
-    fn write_until(&self, bytes: &[u8], until: Instant) -> usize {
+    fn write_until(&mut self, bytes: &[u8], until: Instant) -> usize {
         let mut written = 0;
         while written < bytes.len() && self.is_writable(until) {
             let chunk = &bytes[written..bytes.len().min(written + CHUNK)];
@@ -91,13 +101,17 @@ impl<W: AsFd> Journal<W> {
         written
     }
 
-    fn is_writable(&self, until: Instant) -> bool {
+    fn is_writable(&mut self, until: Instant) -> bool {
         loop {
             let left = until.saturating_duration_since(Instant::now());
             let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
             match poll(&mut [PollFd::new(self.out.as_fd(), PollFlags::POLLOUT)], timeout) {
+                Ok(count) => return count > 0,
                 Err(Errno::EINTR) => {}
-                ready => return ready.is_ok_and(|count| count > 0),
+                Err(errno) => {
+                    self.deaf = Some(errno);
+                    return false;
+                }
             }
         }
     }

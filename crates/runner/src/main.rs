@@ -13,8 +13,10 @@ mod observed;
 mod place;
 mod processes;
 mod run;
+mod seccomp;
 mod secrets;
 mod settings;
+mod signals;
 mod skills;
 mod start;
 mod supervisor;
@@ -30,10 +32,12 @@ use std::process::ExitCode;
 use punching_fist_protocol::pod::{PLACE, RUN, RUNNER};
 
 fn main() -> ExitCode {
+    // First of all: the pod may be told to stop at any moment.
+    let noted = signals::note();
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     let words: Vec<_> = arguments.iter().map(|argument| argument.to_str()).collect();
     match words.as_slice() {
-        [Some(RUN)] => run::run(),
+        [Some(RUN)] => run::run(noted),
         [Some(PLACE), _] => place(&PathBuf::from(&arguments[1])),
         [Some("--version")] => {
             println!("{RUNNER} {}", env!("CARGO_PKG_VERSION"));

@@ -2,24 +2,24 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill, killpg};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::Pid;
 
 use crate::judge::ProcessEnd;
 
-/// How long processes that were killed may take to be gone. One in an uninterruptible wait isn't waited for longer.
-const KILL_PATIENCE: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Collects every child that has ended, orphans that fell to us too. Tells how `engine` ended, if it did.
 pub fn reap(engine: Pid) -> Option<ProcessEnd> {
     let mut end = None;
     loop {
-        let ended = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+        let ended = match waitpid(None, Some(WaitPidFlag::WNOHANG | WaitPidFlag::__WALL)) {
             Ok(WaitStatus::Exited(pid, code)) => Some((pid, ProcessEnd::Exited(code))),
             Ok(WaitStatus::Signaled(pid, signal, _)) => Some((pid, ProcessEnd::Killed(signal))),
             Ok(WaitStatus::StillAlive) | Err(_) => return end,
@@ -30,42 +30,83 @@ pub fn reap(engine: Pid) -> Option<ProcessEnd> {
 }
 
 /// Ends every process of the pod but this one: as PID 1 all there are, else the engine's group and all descendants,
-/// those that left the group too.
-pub fn end_all(engine: Pid) -> Option<ProcessEnd> {
-    let until = Instant::now() + KILL_PATIENCE;
+/// those that left the group too. One in an uninterruptible wait isn't waited for longer than `patience`.
+pub fn end_all(engine: Pid, patience: Duration) -> Option<ProcessEnd> {
     let mut end = None;
-    loop {
-        let left = kill_round(engine);
+    until_alone(patience, || {
+        // A group that is already gone can't be signalled: nothing is missing then.
+        let _ = killpg(engine, Signal::SIGKILL);
         end = reap(engine).or(end);
-        if left == 0 || Instant::now() > until {
-            return end;
+    });
+    end
+}
+
+/// Whether nobody is left who could still change what the agent's processes could change. In doubt somebody is.
+pub fn are_gone(patience: Duration) -> bool {
+    until_alone(patience, || {
+        reap(Pid::this());
+    })
+}
+
+/// Kills what there is, round by round: what forks meanwhile is met in the next one.
+fn until_alone(patience: Duration, mut round: impl FnMut()) -> bool {
+    let until = Instant::now() + patience;
+    loop {
+        kill_others();
+        round();
+        if is_alone() {
+            return true;
+        }
+        if Instant::now() > until {
+            return false;
         }
         thread::sleep(PAUSE);
     }
 }
 
-/// Kills what there is and tells how many there were. What forks meanwhile is met in the next round.
-fn kill_round(engine: Pid) -> usize {
-    // A process that is already gone can't be signalled: nothing is missing then.
-    let _ = killpg(engine, Signal::SIGKILL);
-    if std::process::id() == 1 {
+fn is_process_1() -> bool {
+    std::process::id() == 1
+}
+
+fn kill_others() {
+    if is_process_1() {
         let _ = kill(Pid::from_raw(-1), Signal::SIGKILL);
+        return;
     }
-    let descendants = descendants(Pid::this(), &parents());
-    for pid in &descendants {
-        let _ = kill(*pid, Signal::SIGKILL);
+    for pid in descendants(Pid::this(), &parents().unwrap_or_default()) {
+        let _ = kill(pid, Signal::SIGKILL);
     }
-    descendants.len()
 }
 
-/// Every process that is there, with its parent.
-fn parents() -> HashMap<Pid, Pid> {
-    let Ok(entries) = fs::read_dir("/proc") else { return HashMap::new() };
-    let numbers = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    numbers.filter_map(|pid| Some((Pid::from_raw(pid), parent(pid)?))).collect()
+/// Whoever has no child has no descendant: an orphan falls to us. The kernel alone is asked: /proc can be kept from us.
+fn is_alone() -> bool {
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT | WaitPidFlag::__WALL;
+    waitid(Id::All, flags) == Err(Errno::ECHILD) && (!is_process_1() || is_nobody_else_here())
 }
 
-fn parent(pid: i32) -> Option<Pid> {
+/// As PID 1: somebody may have come from outside (`kubectl exec`), and the agent's processes into theirs.
+fn is_nobody_else_here() -> bool {
+    kill(Pid::from_raw(-1), Signal::SIGKILL) == Err(Errno::ESRCH) || are_all_foreign().unwrap_or(false)
+}
+
+/// Whether all others have a uid that we have no power over: the agent hasn't either. So it is where root debugs.
+fn are_all_foreign() -> io::Result<bool> {
+    let others: Vec<_> = pids()?.into_iter().filter(|pid| *pid != Pid::this()).collect();
+    Ok(!others.is_empty() && others.into_iter().all(|pid| kill(pid, None) == Err(Errno::EPERM)))
+}
+
+fn pids() -> io::Result<Vec<Pid>> {
+    let entries = fs::read_dir("/proc")?.collect::<io::Result<Vec<_>>>()?;
+    let numbers = entries.iter().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    Ok(numbers.map(Pid::from_raw).collect())
+}
+
+/// Every process that can be seen, with its parent.
+fn parents() -> io::Result<HashMap<Pid, Pid>> {
+    Ok(pids()?.into_iter().filter_map(|pid| Some((pid, parent(pid)?))).collect())
+}
+
+fn parent(pid: Pid) -> Option<Pid> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     parent_in(&stat)
 }

@@ -30,6 +30,8 @@ const WAITING: Duration = Duration::from_secs(5);
 const LEAVING: Duration = Duration::from_secs(10);
 /// How long the last lines are waited for when every process is gone. Somebody outside may hold a pipe open.
 const DRAIN: Duration = Duration::from_secs(2);
+/// How long processes that were killed may take to be gone, at least.
+const LEAST_TO_KILL: Duration = Duration::from_secs(2);
 
 /// A running engine and what is known of it.
 pub struct Supervisor<'a, W> {
@@ -75,7 +77,7 @@ impl<'a, W: AsFd> Supervisor<'a, W> {
         let engine = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
         let pending = Pending::default();
         let inbox = listen(&mut child, &launch, &pending).map_err(|error| {
-            processes::end_all(engine);
+            processes::end_all(engine, LEAST_TO_KILL);
             Fault::new(Reason::AgentFault, format!("the system refuses a thread or a signal: {error}"))
         })?;
         Ok(Self {
@@ -107,13 +109,20 @@ impl<'a, W: AsFd> Supervisor<'a, W> {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             self.keep_time();
+            self.keep_log();
         }
         // Whatever the engine left behind could still print, or write over the result.
-        let end = processes::end_all(self.engine);
-        self.end = self.end.or(end);
+        let end = processes::end_all(self.engine, self.patience_to_kill());
+        self.end = end.or(self.end);
         self.drain();
         let end = self.conclude();
         Run { observed: self.observed, end, stop: self.stop }
+    }
+
+    /// If the pod was told to stop, half of its grace may be over. If not, all of it is to come.
+    fn patience_to_kill(&self) -> Duration {
+        let part = if self.is_asked { 4 } else { 2 };
+        LEAST_TO_KILL.max(self.settings.grace / part)
     }
 
     /// What the reader knows only now.
@@ -131,6 +140,13 @@ impl<'a, W: AsFd> Supervisor<'a, W> {
             self.out_of_patience();
         } else if self.end.is_none() && self.linger.is_some_and(|linger| now >= linger) {
             self.end_stay();
+        }
+    }
+
+    /// What isn't seen isn't to go on.
+    fn keep_log(&mut self) {
+        if let Some(fault) = self.journal.fault() {
+            self.stop(fault);
         }
     }
 
@@ -223,8 +239,8 @@ impl<'a, W: AsFd> Supervisor<'a, W> {
 
     fn out_of_patience(&mut self) {
         if self.is_asked {
-            // It had its time to end in order.
-            self.end = processes::end_all(self.engine).or(Some(ProcessEnd::Unknown));
+            // It had its time to end in order. What follows kills it.
+            self.end = Some(ProcessEnd::Unknown);
             return;
         }
         let seconds = self.settings.task.timeout.as_secs();

@@ -21,6 +21,20 @@ pub const RUNNING: &str = r#"echo '{"kind":"state","state":"running"}'"#;
 pub const FINISH: &str = r#"echo '{"kind":"finish","verdict":"Diagnosed","summary":"A typo.","confidence":"High","report":"The cause.","plan":"kubectl edit"}'
 echo '{"kind":"state","state":"finished"}'"#;
 
+/// Starts a program to which the kernel refuses filters of system calls, as an old one does.
+const NO_FILTERS: &str = "
+import ctypes, os, platform, struct, sys
+seccomp = {'x86_64': 317, 'aarch64': 277}[platform.machine()]
+refuse, allow = 0x50000 | 38, 0x7fff0000
+steps = [(0x20, 0, 0, 0), (0x15, 0, 1, seccomp), (0x06, 0, 0, refuse), (0x06, 0, 0, allow)]
+steps = ctypes.create_string_buffer(b''.join(struct.pack('HBBI', *step) for step in steps))
+program = ctypes.create_string_buffer(struct.pack('HL', 4, ctypes.addressof(steps)))
+prctl = ctypes.CDLL(None).prctl
+if prctl(38, 1, 0, 0, 0) or prctl(22, ctypes.c_ulong(2), program, 0, 0):
+    sys.exit('no filter')
+os.execvp(sys.argv[1], sys.argv[1:])
+";
+
 /// What the runner is started in.
 pub struct Pod {
     pub directory: tempfile::TempDir,
@@ -84,6 +98,13 @@ impl Pod {
         let setpriv = ["setpriv", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"];
         let words = unshare.iter().chain(spaces).chain(&setpriv).chain(user);
         self.wrapper = words.map(|word| (*word).to_owned()).collect();
+        self
+    }
+
+    /// The same where the kernel takes no filter of system calls.
+    pub fn with_an_old_kernel(mut self) -> Self {
+        self = self.with_runner_as_pid_1();
+        self.wrapper.extend(["python3", "-c", NO_FILTERS].map(str::to_owned));
         self
     }
 
@@ -198,6 +219,21 @@ impl Running {
         let pid = self.child.id();
         let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("it runs");
         nix::unistd::Pid::from_raw(children.trim().parse().expect("one child"))
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.pod.path(name)
+    }
+
+    /// Waits until so many processes are in the PID namespace of the runner.
+    pub fn wait_for_processes(&self, count: usize) {
+        let space = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+        let ours = space(&self.child_of_wrapper().to_string());
+        let is_there = |entry: &fs::DirEntry| entry.file_name().to_str().and_then(space) == ours;
+        while fs::read_dir("/proc").expect("/proc").flatten().filter(is_there).count() < count {
+            assert!(self.started.elapsed() < PATIENCE, "they don't come");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Opens the engine's standard output, as a process outside of the runner's reach could hold it.
