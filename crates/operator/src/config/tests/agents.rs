@@ -170,6 +170,10 @@ fn money_is_a_decimal() {
     assert_taken(&metered("maxCostUSD: 2.50"));
     assert_taken(&metered("maxCostUSD: '0.000001'"));
     assert_taken(&priced("prices: {input: 0, output: '0'}"));
+}
+
+#[test]
+fn the_budget_of_the_default_route_is_a_decimal_too() {
     assert_refusals(&[
         (
             "defaultRoute: {template: {agent: {maxCostUSD: '1,5'}}}",
