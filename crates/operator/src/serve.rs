@@ -124,14 +124,14 @@ impl Door {
         let place = self.room.clone().acquire_owned().await.ok(); // It is never closed.
         loop {
             match self.listener.accept().await {
-                Ok((stream, client)) => match self.of.take(client.ip(), of_one_address) {
-                    Some(held) => {
+                Ok((stream, client)) => {
+                    if let Some(held) = self.of.take(client.ip(), of_one_address) {
                         // A stream's next word must not wait for the one before to be acknowledged.
                         let _ = stream.set_nodelay(true);
                         return (stream, (place, held));
                     }
-                    None => debug!(%client, "too many connections of one address: the next one is closed"),
-                },
+                    debug!(%client, "too many connections of one address: the next one is closed");
+                }
                 Err(error) => {
                     warn!(%error, "no connection can be accepted");
                     sleep(ACCEPT_PAUSE).await;

@@ -242,7 +242,7 @@ fn a_namespace_is_prepared_for_the_operator_of_its_configuration_and_nobodys_she
     let mut command = Command::new(env!("CARGO_BIN_EXE_punching-fist"));
     command.args(arguments).env("NAMESPACE", "mine").env("PUNCHING_FIST_CONFIG", ground.path("config.yaml"));
     let printed = documents(&String::from_utf8(command.output().unwrap().stdout).unwrap());
-    let found = |kind: &str| printed.iter().filter(|one| one["kind"] == kind).next_back().unwrap();
+    let found = |kind: &str| printed.iter().rfind(|one| one["kind"] == kind).unwrap();
     // The tests may run in a pod themselves.
     let own = fs::read_to_string("/var/run/secrets/kubernetes.io/serviceaccount/namespace");
     let own = own.unwrap_or_else(|_| "punching-fist".to_owned());

@@ -78,7 +78,7 @@ impl Check<'_> {
         }
     }
 
-    fn at_least_one<N: PartialOrd + From<u8> + std::fmt::Display>(&mut self, number: N, path: &str) {
+    fn at_least_one<N: Copy + PartialOrd + From<u8> + std::fmt::Display>(&mut self, number: N, path: &str) {
         self.require(number >= N::from(1), path, format!("is {number}, must be at least 1"));
     }
 
