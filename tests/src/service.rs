@@ -1,5 +1,5 @@
-//! What a Service of Kubernetes does for the gateway: one address, behind it whichever replica's turn it is. A connection
-//! carries one request, so that the calls of a run go to all replicas, even if its engine would keep the first one.
+//! What a Service of Kubernetes does for the gateway: one address, behind it the replica whose turn it is. A connection
+//! carries one request, so that the calls of a pod go to all replicas, even if its engine would keep the first one.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead as _, BufReader, Write as _};
@@ -23,7 +23,6 @@ pub struct Service {
 /// Where connections go.
 #[derive(Default)]
 struct Routes {
-    /// The next one first.
     endpoints: Vec<SocketAddr>,
     /// By a part of the pod's name, as the task's UID is: who takes its connections for as long as it listens.
     favourites: Vec<(String, SocketAddr)>,
@@ -82,13 +81,14 @@ impl Service {
 }
 
 impl Routes {
-    /// Who is asked, one after the other, until one takes the pod's connection.
-    fn of(&mut self, pod: &str) -> Vec<SocketAddr> {
-        if !self.endpoints.is_empty() {
-            self.endpoints.rotate_left(1);
-        }
+    /// Who is asked, one after the other, until one takes the pod's connection: each time another one first.
+    fn of(&self, pod: &str) -> Vec<SocketAddr> {
+        let mut in_turn = self.endpoints.clone();
+        let turn = self.taken.get(pod).map_or(0, Vec::len);
+        let first = turn.checked_rem(in_turn.len()).unwrap_or_default();
+        in_turn.rotate_left(first);
         let favourites = self.favourites.iter().filter(|(uid, _)| pod.contains(uid));
-        favourites.map(|(_, endpoint)| *endpoint).chain(self.endpoints.clone()).collect()
+        favourites.map(|(_, endpoint)| *endpoint).chain(in_turn).collect()
     }
 }
 
