@@ -93,4 +93,4 @@ class ExamplesTest(AgentCase):
                 self.assertTrue(skills.instructions or skills.skills or skills.servers)
                 named = {skill["configMap"] for skill in task["spec"]["agent"]["skills"]}
                 self.assertLessEqual(named, set(os.listdir(root)))
-        self.assertEqual(skills.servers["kubernetes"].command, "/usr/local/bin/kubernetes-mcp-server")
+        self.assertEqual(skills.servers["kubernetes"].command, "kubernetes-mcp-server")

@@ -8,6 +8,7 @@ mod kubectl;
 mod limits;
 mod obstacles;
 mod runs;
+mod skills;
 mod stops;
 
 use punching_fist_e2e::{Plan, SHELL_AGENT, Scripted, Stage};
@@ -35,8 +36,9 @@ fn plan() -> Plan {
     };
     Plan {
         shell_agent: env!("CARGO_BIN_EXE_shell-agent"),
-        openhands: false,
-        models: vec![paid],
+        // Of the real agent only the examples of skills make use.
+        openhands: true,
+        models: skills::models().into_iter().chain([paid]).collect(),
         replicas: vec![replica],
     }
 }

@@ -18,7 +18,7 @@ use crate::alertmanager::{self, Alertmanager};
 use crate::cluster::Cluster;
 use crate::operator::{self, Operator, Place};
 use crate::repository::Programs;
-use crate::{Cache, Error, manifests, namespaces, repository, toolchain};
+use crate::{Cache, Error, images, manifests, namespaces, repository, toolchain};
 pub use builder::Builder;
 pub use node::is_ready;
 
@@ -113,6 +113,15 @@ impl Ground {
     pub async fn alertmanager(&self, settings: &alertmanager::Settings) -> Result<Alertmanager, Error> {
         let binary = toolchain::alertmanager(&self.nursery, &self.cache).await?;
         Alertmanager::start(&self.nursery, &binary, &self.directory.join(&settings.name), settings).await
+    }
+
+    /// Puts the MCP server of `examples/skills` into the agent's image, as its Dockerfile does, installing it if need be.
+    ///
+    /// # Errors
+    /// It can't be installed, or there is no such image.
+    pub async fn add_kubernetes_mcp(&self) -> Result<(), Error> {
+        let program = toolchain::kubernetes_mcp(&self.nursery, &self.cache).await?;
+        images::add(&self.directory.join("images/punching-fist-agent"), &program, "kubernetes-mcp-server")
     }
 
     /// Ends the node and its pods, then the cluster if it is ours.

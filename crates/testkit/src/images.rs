@@ -111,6 +111,14 @@ fn python(interpreter: &Path, text: &str) -> String {
     format!("#!{} -B\n{text}", interpreter.display())
 }
 
+/// Puts one more program into an image that is there.
+///
+/// # Errors
+/// There is no such image, or it has one of that name.
+pub fn add(image: &Path, program: &Path, name: &str) -> Result<(), Error> {
+    link(program, &image.join(name))
+}
+
 /// Writes a script that can be run.
 ///
 /// # Errors

@@ -8,6 +8,7 @@ mod conversation;
 mod evidence;
 mod investigator;
 mod prompt;
+mod runbook;
 pub mod scripts;
 mod server;
 
@@ -32,6 +33,9 @@ pub const OUTPUT_COST_PER_TOKEN: &str = "0.000004";
 pub enum Behaviour {
     /// Looks for broken pods where the prompt says, follows what it sees to the cause, and concludes from that alone.
     Investigate,
+    /// Does what the runbook in the prompt says to run, looks on where that points to, and concludes from it; without one it
+    /// does nothing.
+    FollowRunbook,
     /// One step a request with tools, over all conversations; the last one for ever.
     Steps(Vec<Step>),
     /// The same for every conversation: one step for each command that it has run; the last one for ever.

@@ -33,6 +33,10 @@ const PACKAGES: [&str; 4] = [
 /// Newer ones don't build from their module: the files of their page are not in it.
 const ALERTMANAGER: &str = "github.com/prometheus/alertmanager/cmd/alertmanager@v0.31.0";
 
+/// Where the pin of the MCP server is.
+const KUBERNETES_MCP: &str = include_str!("../../../examples/skills/kubernetes-mcp.Dockerfile");
+const KUBERNETES_MCP_ESTIMATE: Duration = Duration::from_secs(5);
+
 /// Cold build times, measured on four cores.
 pub(crate) const CONTROL_PLANE_ESTIMATE: Duration = Duration::from_secs(270);
 pub(crate) const ALERTMANAGER_ESTIMATE: Duration = Duration::from_secs(40);
@@ -109,6 +113,34 @@ pub async fn alertmanager(nursery: &Nursery, cache: &Cache) -> Result<PathBuf, E
         build("Building Alertmanager", ALERTMANAGER_ESTIMATE, nursery, command).await
     };
     Ok(cache.entry(&alertmanager_key(), build).await?.join("alertmanager"))
+}
+
+/// The MCP server of `examples/skills`, as the package of its Dockerfile brings it: the cache's, installed if need be.
+///
+/// # Errors
+/// The Dockerfile names no package, npm isn't there or fails, or the cache can't be written.
+pub async fn kubernetes_mcp(nursery: &Nursery, cache: &Cache) -> Result<PathBuf, Error> {
+    let name = format!("kubernetes-mcp-server-linux-{}", architecture());
+    let version = KUBERNETES_MCP.split_once("${TARGETARCH}@").and_then(|(_, rest)| rest.split('"').next());
+    let package = format!("{name}@{}", version.unwrap_or_default());
+    let install = async |dir: &Path| {
+        let mut command = tied("npm");
+        command.args(["install", "--ignore-scripts", "--no-save", "--no-audit", "--no-fund"]);
+        command.arg("--prefix").arg(dir).arg(&package);
+        build("Installing the MCP server for Kubernetes by npm", KUBERNETES_MCP_ESTIMATE, nursery, command)
+            .await
+    };
+    let installed = cache.entry(&Key::new("kubernetes-mcp", &[&package]), install).await?;
+    Ok(installed.join("node_modules").join(&name).join("bin").join(&name))
+}
+
+/// As container images have it.
+fn architecture() -> &'static str {
+    match env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
 }
 
 /// Alertmanager, if it has not to be built.

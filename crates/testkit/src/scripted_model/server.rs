@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Reply};
 use super::conversation::Conversation;
-use super::{Behaviour, Request, State, Step, anthropic, investigator};
+use super::{Behaviour, Request, State, Step, anthropic, investigator, runbook};
 
 /// The two ways to talk to a model.
 #[derive(Clone, Copy)]
@@ -86,6 +86,7 @@ fn step(behaviour: &Behaviour, conversation: &Conversation, done: usize) -> Step
     let nth = |steps: &[Step], number| steps.get(number).or(steps.last()).cloned();
     match behaviour {
         Behaviour::Investigate => investigator::next(conversation),
+        Behaviour::FollowRunbook => runbook::next(conversation),
         Behaviour::Steps(steps) => nth(steps, done).unwrap_or(Step::Status(500)),
         Behaviour::EachTime(steps) => nth(steps, conversation.outcomes.len()).unwrap_or(Step::Status(500)),
         Behaviour::Unauthorized => Step::Status(401),
