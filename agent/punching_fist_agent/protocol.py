@@ -54,7 +54,7 @@ class Events:
 def take_stdout() -> Events:
     """Keeps standard output for events alone. Called before anything else is imported or started.
 
-    The agent's tools run as the same user. They inherit standard error in its place, and can't open ours: this process
+    The agent's shell runs as the same user. It inherits standard error in its place, and can't open ours: this process
     isn't dumpable, so its /proc belongs to root, and its memory and environment (with the model's key) do too.
     """
     descriptor = os.dup(sys.stdout.fileno())

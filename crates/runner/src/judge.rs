@@ -85,13 +85,21 @@ fn concluded(observed: &Observed, finish: Finish) -> (ShortResult, LongResult) {
         reason: Reason::VerdictReached,
         verdict: Some(finish.verdict),
         confidence: finish.confidence,
-        summary: finish.summary,
+        summary: one_paragraph(&finish.summary),
         error: None,
         usage: observed.usage.clone(),
         acted: observed.acted,
         long_sha256: None,
     };
-    (short, LongResult { report: finish.report, plan: finish.plan })
+    // What was written as more than a paragraph is still to be read as it was.
+    let longer = || (finish.summary.trim().contains("\n\n")).then(|| finish.summary.clone());
+    (short, LongResult { report: finish.report.or_else(longer), plan: finish.plan })
+}
+
+/// The text on one line, for tables and conditions.
+fn one_paragraph(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    lines.join(" ")
 }
 
 fn fault(observed: &Observed, codes: ExitCodes, end: ProcessEnd) -> Fault {
@@ -263,6 +271,21 @@ mod tests {
         let (short, long) =
             result(events(&[FINISH, FINISHED]), ExitCodes::Ours, ProcessEnd::Exited(0), stop());
         assert_eq!((short.verdict, long.report.as_deref()), (Some(Verdict::Diagnosed), Some("r")));
+    }
+
+    #[test]
+    fn a_summary_is_one_paragraph_and_nothing_of_it_is_lost() {
+        let long = "# Cause\n\nThe disk\n  is full.\n";
+        for (summary, expected, report) in [
+            ("The disk is full.", "The disk is full.", None),
+            ("The disk\nis full.", "The disk is full.", None),
+            (long, "# Cause The disk is full.", Some(long)),
+        ] {
+            let finish = serde_json::json!({"kind": "finish", "verdict": "Diagnosed", "summary": summary});
+            let observed = events(&[&finish.to_string(), FINISHED]);
+            let (short, full) = result(observed, ExitCodes::Ours, ProcessEnd::Exited(0), None);
+            assert_eq!((short.summary.as_str(), full.report.as_deref()), (expected, report));
+        }
     }
 
     #[test]
