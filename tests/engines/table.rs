@@ -65,7 +65,8 @@ impl Table {
         Ok(Self { place, keys, before: before.to_owned(), rows, after: after.to_owned() })
     }
 
-    /// Whether each of these rows is there, and no other of a case or an engine that is no more.
+    /// Whether each of these rows is there, a row for whatever was not run now, and none of a case or an engine that is no
+    /// more.
     pub fn compare(&self, rows: &[Row]) -> Outcome {
         let mut differences = String::new();
         for row in rows {
@@ -76,6 +77,10 @@ impl Table {
         }
         for row in self.rows.iter().filter(|row| !self.keys.contains(&row.key)) {
             writeln!(differences, "docs: {}\nruns: there is no such case\n", row.line)?;
+        }
+        let is_told = |key: &&Key| self.row(key).is_some() || rows.iter().any(|row| row.key == **key);
+        for [what, engine] in self.keys.iter().filter(|key| !is_told(key)) {
+            writeln!(differences, "docs: nothing on {what} with {engine}\nruns: not made this time\n")?;
         }
         if differences.is_empty() {
             return Ok(());
