@@ -74,7 +74,8 @@ fn answer(mut client: TcpStream, gate: &Gate) -> io::Result<()> {
     write!(client, "data: {}\n\ndata: {usage}\n\ndata: [DONE]\n\n", said(LAST))
 }
 
-fn read_request(client: &TcpStream) -> io::Result<()> {
+/// Reads a request to its end.
+pub fn read_request(client: &TcpStream) -> io::Result<()> {
     let mut reader = BufReader::new(client);
     let (mut line, mut length) = (String::new(), 0);
     while reader.read_line(&mut line)? > 2 {

@@ -2,9 +2,11 @@
 //! it can spend, and what becomes of it when a gateway goes.
 
 mod anthropic;
+mod away;
 mod budget;
 mod held;
 mod key;
+mod proxy;
 mod resilience;
 
 use std::fmt::Write as _;
@@ -41,7 +43,7 @@ fn plan() -> Plan {
     Plan {
         shell_agent: env!("CARGO_BIN_EXE_shell-agent"),
         openhands: true,
-        models: models().into_iter().chain(anthropic::models()).collect(),
+        models: models().into_iter().chain(anthropic::models()).chain(away::models()).collect(),
         replicas: vec![settings("agent-a"), settings("agent-b")],
     }
 }
@@ -75,7 +77,6 @@ fn models() -> Vec<Scripted> {
         shell("held", steps(Vec::new()), &json!({ "baseURL": HELD.url() })),
         shell("keyless", steps(vec![dollar()]), &json!({ "key": { "file": key_file() } })),
         sdk("sdk-thief", scripts::key_leak()),
-        sdk("sdk-outage", outage()),
     ]
 }
 
@@ -90,13 +91,6 @@ fn shell(profile: &'static str, behaviour: Behaviour, more: &Value) -> Scripted 
 
 fn sdk(profile: &'static str, behaviour: Behaviour) -> Scripted {
     Scripted { profile, behaviour, more: json!({ "image": images::AGENT }) }
-}
-
-/// Looks, is broken off in the second answer, and concludes with the third.
-fn outage() -> Behaviour {
-    let look = || Step::Shell("echo look".to_owned());
-    let late = Step::Wait(Duration::from_secs(100), Box::new(look()));
-    Behaviour::Steps(vec![look(), late, Step::Finish(scripts::conclusion())])
 }
 
 /// Where the operators look for the key of profile `keyless`: there is none until a test writes it.

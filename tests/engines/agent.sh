@@ -19,7 +19,7 @@ echo '{"kind": "usage", "iterations": 0, "calls": 0, "inputTokens": 0, "outputTo
 ask() {
   jq --null-input --arg model "${LLM_MODEL#*/}" --slurpfile messages "$work/messages" --slurpfile tools "$work/tools" \
     '{$model, messages: $messages[0], tools: $tools[0]}' > "$work/question"
-  status=$(curl --silent --max-time "$timeout" --retry "${LLM_NUM_RETRIES:-13}" --retry-delay "${LLM_RETRY_MIN_WAIT:-8}" \
+  status=$(curl --silent --max-time "$timeout" --retry "${LLM_NUM_RETRIES:-13}" --retry-delay "${LLM_RETRY_MAX_WAIT:-32}" \
     --retry-all-errors --output "$work/answer" --write-out '%{http_code}' --data "@$work/question" \
     --header "Authorization: Bearer $LLM_API_KEY" --header 'Content-Type: application/json' "$LLM_BASE_URL/chat/completions") ||
     fail ProviderFault "no whole answer within $timeout s"
