@@ -116,12 +116,16 @@ impl Ground {
     }
 
     /// Puts the MCP server of `examples/skills` into the agent's image, as its Dockerfile does, installing it if need be.
+    /// False: it would have to be installed, and npm isn't there.
     ///
     /// # Errors
     /// It can't be installed, or there is no such image.
-    pub async fn add_kubernetes_mcp(&self) -> Result<(), Error> {
-        let program = toolchain::kubernetes_mcp(&self.nursery, &self.cache).await?;
-        images::add(&self.directory.join("images/punching-fist-agent"), &program, "kubernetes-mcp-server")
+    pub async fn add_kubernetes_mcp(&self) -> Result<bool, Error> {
+        let Some(program) = toolchain::kubernetes_mcp(&self.nursery, &self.cache).await? else {
+            return Ok(false);
+        };
+        images::add(&self.directory.join("images/punching-fist-agent"), &program, "kubernetes-mcp-server")?;
+        Ok(true)
     }
 
     /// Ends the node and its pods, then the cluster if it is ours.

@@ -31,4 +31,4 @@ pub use control_plane::ControlPlane;
 pub use error::Error;
 pub use ground::Ground;
 pub use punching_fist_node::process::Nursery;
-pub use toolchain::Binaries;
+pub use toolchain::{Binaries, lacks_kubernetes_mcp};

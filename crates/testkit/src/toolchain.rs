@@ -12,6 +12,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::Command;
 
 use crate::cache::Key;
+use crate::cluster::on_path;
 use crate::process::tail;
 use crate::progress::Progress;
 use crate::{Cache, Error};
@@ -115,14 +116,16 @@ pub async fn alertmanager(nursery: &Nursery, cache: &Cache) -> Result<PathBuf, E
     Ok(cache.entry(&alertmanager_key(), build).await?.join("alertmanager"))
 }
 
-/// The MCP server of `examples/skills`, as the package of its Dockerfile brings it: the cache's, installed if need be.
+/// The MCP server of `examples/skills`, as the package of its Dockerfile brings it: the cache's, installed if need be; none
+/// if there is nothing to install it with.
 ///
 /// # Errors
-/// The Dockerfile names no package, npm isn't there or fails, or the cache can't be written.
-pub async fn kubernetes_mcp(nursery: &Nursery, cache: &Cache) -> Result<PathBuf, Error> {
-    let name = format!("kubernetes-mcp-server-linux-{}", architecture());
-    let version = KUBERNETES_MCP.split_once("${TARGETARCH}@").and_then(|(_, rest)| rest.split('"').next());
-    let package = format!("{name}@{}", version.unwrap_or_default());
+/// The Dockerfile names no package, npm fails, or the cache can't be written.
+pub async fn kubernetes_mcp(nursery: &Nursery, cache: &Cache) -> Result<Option<PathBuf>, Error> {
+    if lacks_kubernetes_mcp(cache) {
+        return Ok(None);
+    }
+    let (name, package) = kubernetes_mcp_package();
     let install = async |dir: &Path| {
         let mut command = tied("npm");
         command.args(["install", "--ignore-scripts", "--no-save", "--no-audit", "--no-fund"]);
@@ -130,8 +133,26 @@ pub async fn kubernetes_mcp(nursery: &Nursery, cache: &Cache) -> Result<PathBuf,
         build("Installing the MCP server for Kubernetes by npm", KUBERNETES_MCP_ESTIMATE, nursery, command)
             .await
     };
-    let installed = cache.entry(&Key::new("kubernetes-mcp", &[&package]), install).await?;
-    Ok(installed.join("node_modules").join(&name).join("bin").join(&name))
+    let installed = cache.entry(&kubernetes_mcp_key(&package), install).await?;
+    Ok(Some(installed.join("node_modules").join(&name).join("bin").join(&name)))
+}
+
+/// Whether the MCP server would have to be installed and npm isn't there.
+pub fn lacks_kubernetes_mcp(cache: &Cache) -> bool {
+    let (_, package) = kubernetes_mcp_package();
+    cache.find(&kubernetes_mcp_key(&package)).is_none() && on_path("npm").is_none()
+}
+
+/// Its name, and with its version.
+fn kubernetes_mcp_package() -> (String, String) {
+    let name = format!("kubernetes-mcp-server-linux-{}", architecture());
+    let version = KUBERNETES_MCP.split_once("${TARGETARCH}@").and_then(|(_, rest)| rest.split('"').next());
+    let package = format!("{name}@{}", version.unwrap_or_default());
+    (name, package)
+}
+
+fn kubernetes_mcp_key(package: &str) -> Key {
+    Key::new("kubernetes-mcp", &[package])
 }
 
 /// As container images have it.

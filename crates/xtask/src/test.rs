@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use punching_fist_testkit::prerequisites::{Needs, Part};
 use punching_fist_testkit::python::Packages;
-use punching_fist_testkit::{Cache, Nursery};
+use punching_fist_testkit::{Cache, Nursery, lacks_kubernetes_mcp};
 
 use crate::Outcome;
 use report::Report;
@@ -38,6 +38,9 @@ pub async fn run(arguments: &Arguments) -> Outcome {
     let lacks_python = lacks_python().await;
     if lacks_python && steps.contains(&Step::EndToEnd) {
         eprintln!("No CPython 3.12 is here: the engines cli and main, which run on no other, are not tried.");
+    }
+    if lacks_kubernetes_mcp(&cache) && steps.contains(&Step::EndToEnd) {
+        eprintln!("No npm is here: the MCP server of examples/skills is not tried.");
     }
     // Whoever names engines may have no Python for the others: their test gets what it needs by itself.
     let engines = env::var_os(ENGINES).is_none() && !lacks_python;
