@@ -30,6 +30,8 @@ const WAITING: Duration = Duration::from_secs(5);
 const LEAVING: Duration = Duration::from_secs(10);
 /// How long the last lines are waited for when every process is gone. Somebody outside may hold a pipe open.
 const DRAIN: Duration = Duration::from_secs(2);
+/// How long the files that an engine leaves are read. It is enough for a run, and not for all that an agent can write.
+const LAST_LOOKS: Duration = Duration::from_secs(2);
 /// How long processes that were killed may take to be gone, at least.
 const LEAST_TO_KILL: Duration = Duration::from_secs(2);
 
@@ -128,8 +130,19 @@ impl<'a, W: AsFd> Supervisor<'a, W> {
     /// What the reader knows only now.
     fn conclude(&mut self) -> ProcessEnd {
         let end = if self.lingered { ProcessEnd::Lingered } else { self.end.unwrap_or(ProcessEnd::Unknown) };
-        let mut last = self.reader.look();
-        last.extend(self.reader.at_end(end));
+        let until = Instant::now() + LAST_LOOKS;
+        loop {
+            let news = self.reader.look();
+            if news.is_empty() {
+                break;
+            }
+            self.readings(news);
+            if Instant::now() >= until {
+                self.remark("there may be more events of the engine's than could be read in time".to_owned());
+                break;
+            }
+        }
+        let last = self.reader.at_end(end);
         self.readings(last);
         end
     }
@@ -180,8 +193,14 @@ impl<'a, W: AsFd> Supervisor<'a, W> {
                 Reading::Event(Event::Log { .. }) => {}
                 Reading::Event(event) => self.event(event),
                 Reading::UnreadableFinish(problem) => self.unreadable(&problem),
+                Reading::Remark(text) => self.remark(text),
             }
         }
+    }
+
+    /// For people: it isn't judged.
+    fn remark(&mut self, text: String) {
+        self.journal.write(Event::Error { reason: None, code: None, text });
     }
 
     fn unreadable(&mut self, problem: &str) {
@@ -267,8 +286,7 @@ impl<'a, W: AsFd> Supervisor<'a, W> {
 
     fn end_leaving(&mut self) {
         self.lingered = true;
-        let text = "the agent is done and the engine doesn't leave".to_owned();
-        self.journal.write(Event::Error { reason: None, code: None, text });
+        self.remark("the agent is done and the engine doesn't leave".to_owned());
         self.ask_to_end();
     }
 

@@ -61,7 +61,7 @@ impl Reader for ResultFile {
         match protocol_lines::read(line)? {
             // The file alone says what the program concludes, and its end when it is done.
             Reading::Event(Event::Finish(_)) | Reading::UnreadableFinish(_) => None,
-            event @ Reading::Event(_) => Some(vec![event]),
+            reading => Some(vec![reading]),
         }
     }
 

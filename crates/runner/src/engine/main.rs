@@ -154,7 +154,11 @@ impl Reader for Session {
     }
 
     fn at_end(&mut self, _: ProcessEnd) -> Vec<Reading> {
-        let files = self.sessions.rest();
-        self.readings(&files)
+        let text = match self.sessions.unread() {
+            0 => return Vec::new(),
+            1 => "one event of the engine's can't be read".to_owned(),
+            count => format!("{count} events of the engine's can't be read"),
+        };
+        vec![Reading::Remark(text)]
     }
 }

@@ -63,8 +63,8 @@ pub trait Reader {
     /// A line of standard output. None: it says nothing to us, and is kept in the log as it is.
     fn line(&mut self, line: &str) -> Option<Vec<Reading>>;
 
-    /// What is new on the disk. Called when a file below [`Launch::watched`] has changed, which it may have in part
-    /// only, and once more when every process of the engine is gone.
+    /// What is new on the disk, or a part of it. Called when a file below [`Launch::watched`] has changed, which it may
+    /// have in part only, and when every process of the engine is gone until nothing is new.
     fn look(&mut self) -> Vec<Reading> {
         Vec::new()
     }
@@ -82,6 +82,8 @@ pub enum Reading {
     Event(Event),
     /// A conclusion that can't be read, and why.
     UnreadableFinish(String),
+    /// What people should know, and what says nothing of how the run ended.
+    Remark(String),
 }
 
 /// What an engine's exit code means. A verdict always takes a finish event, and `finished` as the last state.

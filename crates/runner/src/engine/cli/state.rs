@@ -3,7 +3,7 @@
 use punching_fist_protocol::{State, Usage};
 use serde_json::Value;
 
-use crate::engine::openhands;
+use crate::engine::{openhands, untrusted};
 
 /// What the file says.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -17,7 +17,7 @@ pub struct BaseState {
 impl BaseState {
     /// Reads the file; none while it is half written.
     pub fn read(text: &[u8]) -> Option<Self> {
-        let value: Value = serde_json::from_slice(text).ok()?;
+        let value = untrusted::json(text)?;
         Some(Self { status: value["execution_status"].as_str().and_then(status), usage: usage(&value) })
     }
 }
