@@ -1,9 +1,12 @@
-//! `cargo xtask images`: do the Dockerfiles' parts keep what they promise? All that can be tried without Docker: the static
-//! programs are built from what Docker would get, and started where nothing else is. How a Dockerfile is read is in
-//! `dockerfile.rs`, what an image may hold in `context.rs`, the programs in `programs.rs`.
+//! `cargo xtask images`: `build` makes the images (`build.rs`) and weighs them (`layers.rs`). `check` asks whether the
+//! Dockerfiles' parts keep what they promise, as far as it can be tried without Docker: the static programs are built from
+//! what Docker would get, and started where nothing else is. How a Dockerfile is read is in `dockerfile.rs`, what an image
+//! may hold in `context.rs`, the programs in `programs.rs`.
 
+mod build;
 mod context;
 mod dockerfile;
+mod layers;
 mod programs;
 
 use std::fs;
@@ -32,12 +35,15 @@ pub enum Command {
     /// Read the Dockerfiles, build the static programs from what Docker would get, and start them in empty places (takes
     /// minutes, as the programs are optimised)
     Check,
+    /// Build the images of the operator and the agent with docker or buildah, and say how large each layer is
+    Build(build::Arguments),
 }
 
 /// Does it.
 pub fn run(command: &Command) -> Outcome {
     match command {
         Command::Check => check(),
+        Command::Build(arguments) => build::run(arguments),
     }
 }
 

@@ -36,7 +36,7 @@ enum Command {
     Generate(generate::Arguments),
     /// Measure what we cost, beside the same thing without us
     Bench(bench::Arguments),
-    /// Try what can be tried of the images without Docker
+    /// Build the images, or try what can be tried of them without Docker
     #[command(subcommand)]
     Images(images::Command),
     /// A cluster for development, in the background: control plane, node, kinds, operator
