@@ -11,7 +11,6 @@ use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use memchr::memmem;
 use punching_fist_core::money::Money;
 use punching_fist_protocol::{REDACTED, Redactor};
 use tokio::time::{Instant, timeout_at};
@@ -22,15 +21,16 @@ use crate::budget::{End, Rates, Tokens};
 use crate::client::{self, Client};
 use crate::endpoint::Endpoint;
 use crate::error::Refusal;
+use crate::held::{Answers, Held, LONG_MAX};
+use crate::keys;
 use crate::ledger::Reserved;
 use crate::metrics::Metrics;
 use crate::relay::Relay;
-use crate::room::{Place, Room};
 use crate::upstream::answer_headers;
 use crate::usage;
 
 /// A longer answer in one piece is none.
-const ANSWER_MAX: usize = 8 << 20;
+const ANSWER_MAX: usize = LONG_MAX / 2;
 /// Of a longer error only so much is shown.
 const ERROR_MAX: usize = 1 << 20;
 
@@ -67,14 +67,14 @@ pub(crate) struct Out {
     pub(crate) run: String,
     /// What no answer may say, though some providers and proxies repeat what they were sent.
     pub(crate) key: String,
-    pub(crate) answers: Arc<Room>,
+    pub(crate) answers: Arc<Answers>,
 }
 
 /// A stream on its way.
 struct Streaming {
     body: Incoming,
     relay: Relay,
-    place: Place,
+    held: Held,
     /// None once its end is told.
     out: Option<Out>,
 }
@@ -121,12 +121,12 @@ impl Out {
     async fn close_failed(self, status: StatusCode, body: Incoming, redactor: &Redactor) -> Body {
         let read = self.read(body, ERROR_MAX, Instant::now() + self.patience.piece).await;
         self.close(if gave_up(status) { End::Unknown } else { End::Free }, "upstream_error");
-        let Ok((bytes, place)) = read else { return Body::empty() };
-        Body::from(place.keep(redactor.redact(&String::from_utf8_lossy(&bytes)).into()))
+        let Ok((bytes, held)) = read else { return Body::empty() };
+        Body::from(held.keep(redactor.redact(&String::from_utf8_lossy(&bytes)).into()))
     }
 
     async fn whole(self, body: Incoming) -> Result<Body, Refusal> {
-        let (bytes, place) = match self.read(body, ANSWER_MAX, self.patience.until).await {
+        let (bytes, held) = match self.read(body, ANSWER_MAX, self.patience.until).await {
             Ok(read) => read,
             Err(refusal) => {
                 self.settle(End::Unknown);
@@ -135,27 +135,27 @@ impl Out {
         };
         let started = Instant::now();
         let tokens = usage::of_answer(self.endpoint, &bytes);
-        let shown = place.keep(without(&self.key, bytes));
+        let shown = held.keep(without(&self.key, bytes));
         self.meter.own(started.elapsed());
         self.close_told(tokens);
         Ok(Body::from(shown))
     }
 
     /// Reads an answer to its end.
-    async fn read(&self, body: Incoming, most: usize, until: Instant) -> Result<(Bytes, Place), Refusal> {
-        let mut place = self.answers.place(&self.run, 0).await?;
+    async fn read(&self, body: Incoming, most: usize, until: Instant) -> Result<(Bytes, Held), Refusal> {
+        let mut held = self.answers.hold(&self.run).await?;
         let (mut body, mut whole) = (Limited::new(body, most), BytesMut::new());
         let why = loop {
             match timeout_at(until, body.frame()).await {
                 Ok(Some(Ok(frame))) => {
                     let data = frame.into_data().unwrap_or_default();
                     // While it grows it is there twice.
-                    place.fit(2 * (whole.len() + data.len())).await?;
+                    held.fit(2 * (whole.len() + data.len())).await?;
                     whole.extend_from_slice(&data);
                 }
                 Ok(None) => {
-                    place.fit(whole.capacity()).await?;
-                    return Ok((whole.freeze(), place));
+                    held.fit(whole.capacity()).await?;
+                    return Ok((whole.freeze(), held));
                 }
                 Ok(Some(Err(error))) if error.is::<LengthLimitError>() => break "is too long",
                 Ok(Some(Err(_))) => break "broke off",
@@ -167,8 +167,8 @@ impl Out {
 
     /// It is passed on by a task of its own, whose time runs even while the client doesn't read.
     async fn stream(self, body: Incoming) -> Result<Body, Refusal> {
-        let place = match self.answers.place(&self.run, 0).await {
-            Ok(place) => place,
+        let held = match self.answers.hold(&self.run).await {
+            Ok(held) => held,
             Err(refusal) => {
                 self.settle(End::Unknown);
                 return Err(refusal);
@@ -178,7 +178,7 @@ impl Out {
         let relay = Relay::new(self.endpoint, self.hides_usage);
         let (client, shown) = client::open();
         let passing = self.passing.clone();
-        passing.spawn(Streaming { body, relay, place, out: Some(self) }.pass(client));
+        passing.spawn(Streaming { body, relay, held, out: Some(self) }.pass(client));
         Ok(shown)
     }
 
@@ -210,7 +210,7 @@ impl Out {
 }
 
 fn without(key: &str, bytes: Bytes) -> Bytes {
-    if memmem::find(&bytes, key.as_bytes()).is_none() {
+    if !keys::says(&bytes, key) {
         return bytes;
     }
     String::from_utf8_lossy(&bytes).replace(key, REDACTED).into()
@@ -263,7 +263,7 @@ impl Streaming {
                 Ok(None) => return self.end(&client, patience).await,
                 Err(why) => return debug!(why, "a stream is cut"),
             };
-            if !client.send(patience, piece).await {
+            if !client.send(patience, piece).await || self.hold(self.relay.held()).await.is_err() {
                 return;
             }
         }
@@ -283,8 +283,7 @@ impl Streaming {
         match timeout_at(until, self.body.frame()).await {
             Ok(Some(Ok(frame))) => {
                 let data = frame.into_data().unwrap_or_default();
-                let held = self.place.fit(self.relay.held() + data.len()).await;
-                held.map_err(|_| "there is no room for the model's answer")?;
+                self.hold(self.relay.held() + data.len()).await?;
                 let piece = self.relay.pass(&data);
                 Ok(Some(self.without_key(piece)))
             }
@@ -292,6 +291,10 @@ impl Streaming {
             Ok(Some(Err(_))) => Err("the model's answer broke off"),
             Err(_) => Err("the model's answer took too long"),
         }
+    }
+
+    async fn hold(&mut self, bytes: usize) -> Result<(), &'static str> {
+        self.held.fit(bytes).await.map_err(|_| "there is no room for the model's answer")
     }
 
     fn without_key(&self, piece: Bytes) -> Bytes {

@@ -195,6 +195,16 @@ pub fn renew(usage: Option<&RunUsage>, id: &str, now: Timestamp) -> Option<Gatew
     Some(usage)
 }
 
+/// What stands in the status, if those calls go on whatever it says of them: who holds them knows better, after the API
+/// server was away for a while.
+pub fn with_live(usage: Option<&RunUsage>, live: impl Fn(&str) -> bool, now: Timestamp) -> Option<RunUsage> {
+    let mut usage = usage?.clone();
+    for entry in usage.in_flight.iter_mut().filter(|entry| live(&entry.id)) {
+        entry.time = written(now);
+    }
+    Some(usage)
+}
+
 /// A time as the status has it.
 fn written(now: Timestamp) -> Time {
     Time(punching_fist_core::status::whole_seconds(now))

@@ -10,8 +10,8 @@ use tokio::time::timeout_at;
 
 use crate::answer::Patience;
 
-/// How many bytes wait, beside one piece.
-const WINDOW: u32 = 64 << 10;
+/// How many bytes wait.
+const WINDOW: usize = 64 << 10;
 /// How many pieces wait.
 const PIECES: usize = 64;
 /// What stands for the proper end of a stream among its pieces.
@@ -38,7 +38,7 @@ impl AsRef<[u8]> for Piece {
 /// A client, and what it is answered with.
 pub(crate) fn open() -> (Client, Body) {
     let (pieces, receiver) = mpsc::channel(PIECES);
-    let client = Client { pieces, window: Arc::new(Semaphore::new(WINDOW as usize)) };
+    let client = Client { pieces, window: Arc::new(Semaphore::new(WINDOW)) };
     (client, Body::from_stream(stream::unfold(Some(receiver), next)))
 }
 
@@ -48,12 +48,22 @@ impl Client {
         self.pieces.closed().await;
     }
 
-    /// Whether the client took it, if it is anything.
+    /// Whether the client took it, but for what the window holds.
     pub(crate) async fn send(&self, patience: Patience, bytes: Bytes) -> bool {
-        if bytes.is_empty() {
-            return true;
+        if bytes.len() <= WINDOW {
+            return bytes.is_empty() || self.send_one(patience, bytes).await;
         }
-        let size = u32::try_from(bytes.len()).unwrap_or(WINDOW).min(WINDOW);
+        for part in bytes.chunks(WINDOW) {
+            // A part of the whole would keep all of it.
+            if !self.send_one(patience, Bytes::copy_from_slice(part)).await {
+                return false;
+            }
+        }
+        true
+    }
+
+    async fn send_one(&self, patience: Patience, bytes: Bytes) -> bool {
+        let size = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         let sent = async {
             let part = self.window.clone().acquire_many_owned(size).await.ok()?;
             self.pieces.send(Bytes::from_owner(Piece { bytes, _part: part })).await.ok()

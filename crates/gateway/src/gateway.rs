@@ -24,12 +24,13 @@ use crate::answer::{Meter, Out, Patience};
 use crate::budget::{End, Rates};
 use crate::endpoint::{self, Endpoint};
 use crate::error::Refusal;
+use crate::held::Answers;
 use crate::identity::{self, Caller, Callers};
 use crate::keys::Keys;
 use crate::ledger::{Ledger, Reserved, Wish};
 use crate::metrics::Metrics;
 use crate::request::{self, Outgoing};
-use crate::room::{ANSWERS, Place, REQUESTS, Room};
+use crate::room::{Place, Room};
 use crate::tasks::Tasks;
 use crate::upstream::{self, Upstream, UpstreamError};
 
@@ -75,7 +76,7 @@ struct Inner {
     upstream: Upstream,
     timeouts: Timeouts,
     requests: Room,
-    answers: Arc<Room>,
+    answers: Arc<Answers>,
     redactors: Lock<BTreeMap<String, (String, Arc<Redactor>)>>,
 }
 
@@ -143,8 +144,8 @@ impl Gateway {
             metrics,
             upstream: Upstream::new(timeouts.first_byte)?,
             timeouts,
-            requests: Room::new(REQUESTS),
-            answers: Arc::new(Room::new(ANSWERS)),
+            requests: Room::new(),
+            answers: Arc::new(Answers::new()),
             redactors: Lock::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -238,7 +239,7 @@ impl Inner {
             upstream::request(endpoint.protocol(), &url, &head.headers, &asking.key, Bytes::from(out));
         let request = request.map_err(|error| no_way(&caller.profile, &error))?;
         drop(body);
-        place.fit(bytes).await?;
+        place.shrink(bytes);
         Ok(Prepared { call, request, hides_usage, charge, place, own: started.elapsed() })
     }
 

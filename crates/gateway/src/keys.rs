@@ -7,7 +7,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use http::HeaderValue;
+use memchr::memmem;
 use punching_fist_core::profile::{ModelKey, Settings};
+
+/// A shorter key is none that anybody gave out, such as servers without keys are told: it is a word of other texts too.
+const KEY_MIN: usize = 16;
+
+/// Whether a text says the key.
+pub(crate) fn says(text: &[u8], key: &str) -> bool {
+    key.len() >= KEY_MIN && memmem::find(text, key.as_bytes()).is_some()
+}
 
 /// The keys by agent profile; clones share what was read.
 #[derive(Clone)]
@@ -106,5 +115,12 @@ mod tests {
     fn a_variable_that_is_not_set_is_no_key() {
         assert_eq!(keys(&serde_json::json!({"env": "PUNCHING_FIST_NO_SUCH_VARIABLE"})).read("a"), None);
         assert!(keys(&serde_json::json!({"env": "PATH"})).read("a").is_some());
+    }
+
+    #[test]
+    fn a_key_that_is_a_word_is_not_looked_for() {
+        for (key, expected) in [("sk-0123456789abcdef", true), ("EMPTY", false), ("a", false), ("", false)] {
+            assert_eq!(says(b"the key EMPTY or sk-0123456789abcdef", key), expected, "{key}");
+        }
     }
 }

@@ -1,10 +1,11 @@
 //! Reserving before a call and settling after it: the two writes that keep a run within its budget.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex as Lock, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use punching_fist_api::TaskSpec;
+use punching_fist_api::{RunUsage, TaskSpec};
 use punching_fist_core::money::Money;
 use tokio::time::{Instant, sleep};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
@@ -35,6 +36,8 @@ pub(crate) struct Ledger {
     tasks: Arc<Tasks>,
     metrics: Metrics,
     settling: TaskTracker,
+    /// The calls of this replica that have gone out and aren't settled yet.
+    live: Arc<Lock<HashSet<String>>>,
 }
 
 /// A call that may go out. Its charge is settled whatever becomes of it: dropped without a word after it went out, it is
@@ -66,13 +69,13 @@ enum Step {
 
 impl Wish<'_> {
     /// What comes next, if the task is what is known of it.
-    fn step(&self, id: &str, known: &Known) -> Step {
+    fn step(&self, id: &str, known: &Known, usage: Option<&RunUsage>) -> Step {
         if let Err(refusal) = known.check(self.caller).and_then(|()| (self.fits)(known.spec())) {
             return Step::Refuse(refusal);
         }
         let budget = (self.budget)(known.spec());
         let ask = Ask { id: id.to_owned(), charge: self.charge, budget, now: Timestamp::now() };
-        match budget::reserve(known.usage(), &ask) {
+        match budget::reserve(usage, &ask) {
             Decision::Admit(usage) => Step::Write(usage),
             Decision::Spent(spent) => Step::Refuse(Refusal::BudgetExceeded { spent, budget }),
             Decision::Wait { spent, reserved } => Step::Wait(all_reserved(spent, reserved, budget)),
@@ -85,7 +88,7 @@ impl Wish<'_> {
 
 impl Ledger {
     pub(crate) fn new(tasks: Arc<Tasks>, metrics: Metrics) -> Self {
-        Self { tasks, metrics, settling: TaskTracker::new() }
+        Self { tasks, metrics, settling: TaskTracker::new(), live: Arc::default() }
     }
 
     /// Ends when everything is settled that began to be settled.
@@ -132,7 +135,7 @@ impl Ledger {
             if budget::is_reserved(seen.usage(), &reserved.id) {
                 return Ok(());
             }
-            match wish.step(&reserved.id, &seen) {
+            match wish.step(&reserved.id, &seen, self.usage(&seen).as_ref()) {
                 Step::Write(usage) => {
                     tries += 1;
                     // From here on it may stand there, even if nobody waits for the answer any more.
@@ -167,7 +170,7 @@ impl Ledger {
         let until = Instant::now() + SETTLE;
         let mut pause = PAUSE;
         let mut live = false;
-        let settled = |known: &Known| budget::settle(known.usage(), id, end, Timestamp::now());
+        let settled = |known: &Known| budget::settle(self.usage(known).as_ref(), id, end, Timestamp::now());
         loop {
             match self.change(caller, live, &settled).await {
                 Ok(true) => return,
@@ -189,17 +192,29 @@ impl Ledger {
 
     /// Says again and again of a call that it goes on.
     async fn renew(&self, caller: &Caller, id: &str) {
-        let renewed = |known: &Known| budget::renew(known.usage(), id, Timestamp::now());
+        let renewed = |known: &Known| budget::renew(self.usage(known).as_ref(), id, Timestamp::now());
+        let mut pause = budget::RENEWED_EVERY;
         loop {
-            sleep(budget::RENEWED_EVERY).await;
+            sleep(pause).await;
             let mut done = self.change(caller, false, &renewed).await;
             while matches!(done, Ok(false)) {
                 done = self.change(caller, true, &renewed).await;
             }
+            pause = if done.is_ok() { budget::RENEWED_EVERY } else { PAUSE_MAX };
             if let Err(error) = done {
                 debug!(%error, "it isn't written that a call goes on");
             }
         }
+    }
+
+    /// What a task's usage is, if what goes on here goes on.
+    fn usage(&self, known: &Known) -> Option<RunUsage> {
+        let live = self.live();
+        budget::with_live(known.usage(), |id| live.contains(id), Timestamp::now())
+    }
+
+    fn live(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes what a task's usage becomes; none: it stays. Whether nothing is left to do: what is remembered is enough to
@@ -248,6 +263,7 @@ impl Reserved {
     /// It goes out now: from here on it may cost something.
     pub(crate) fn goes_out(&mut self) {
         self.unsaid = Some(End::Unknown);
+        self.ledger.live().insert(self.id.clone());
         let (ledger, caller, id) = (self.ledger.clone(), self.caller.clone(), self.id.clone());
         let renewing = tokio::spawn(async move { ledger.renew(&caller, &id).await });
         self.renewing = Some(AbortOnDropHandle::new(renewing));
@@ -264,6 +280,9 @@ impl Drop for Reserved {
         self.renewing = None;
         let Some(end) = self.unsaid else { return };
         let (ledger, caller, id) = (self.ledger.clone(), self.caller.clone(), std::mem::take(&mut self.id));
-        self.ledger.settling.spawn(async move { ledger.settle(&caller, &id, end).await });
+        self.ledger.settling.spawn(async move {
+            ledger.settle(&caller, &id, end).await;
+            ledger.live().remove(&id);
+        });
     }
 }

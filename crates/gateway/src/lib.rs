@@ -17,6 +17,7 @@ mod error;
 mod events;
 mod fields;
 mod gateway;
+mod held;
 mod identity;
 mod keys;
 mod ledger;

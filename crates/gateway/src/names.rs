@@ -40,8 +40,8 @@ const ANYTHING: [&str; 12] = [
     "client_metadata",
     "chat_template_kwargs",
 ];
-/// Members that hold text for the model, which may begin with an address.
-const TEXTS: [&str; 25] = [
+/// Members that hold text for the model, or a name that the caller chose: these may be an address.
+const TEXTS: [&str; 30] = [
     "text",
     "content",
     "input",
@@ -67,6 +67,11 @@ const TEXTS: [&str; 25] = [
     "result",
     "cited_text",
     "user",
+    "model",
+    "id",
+    "call_id",
+    "tool_call_id",
+    "prompt_cache_key",
 ];
 /// Members of a tool that runs where the client is.
 const TOOL: [&str; 25] = [

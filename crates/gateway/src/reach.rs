@@ -304,7 +304,8 @@ fn is_address(text: &str) -> bool {
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
         scheme.starts_with(|first: char| first.is_ascii_alphabetic()) && scheme.bytes().all(fits)
     };
-    text.trim_start().split_once("://").is_some_and(|(scheme, _)| is_scheme(scheme))
+    let text = text.trim();
+    !text.contains(char::is_whitespace) && text.split_once("://").is_some_and(|(scheme, _)| is_scheme(scheme))
 }
 
 /// What a `data:` URL says that it holds.

@@ -1,6 +1,7 @@
 //! A stream of server-sent events on its way: whole events go on as they come, and what they say of usage is kept.
 
 use bytes::{Bytes, BytesMut};
+use memchr::memmem;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -117,8 +118,8 @@ impl Relay {
 
 /// Most events are a word of text: they are not read.
 fn worth_reading(data: &[u8]) -> bool {
-    let holds = |word: &[u8]| data.windows(word.len()).any(|window| window == word);
-    holds(b"\"usage\"") || holds(b"message_stop") || holds(b"\"response.")
+    let holds = |word: &str| memmem::find(data, word.as_bytes()).is_some();
+    holds("\"usage\"") || holds("message_stop") || holds("\"response.")
 }
 
 /// The text behind `data:`. Providers send it on one line.

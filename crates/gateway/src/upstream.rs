@@ -18,6 +18,8 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::time::timeout;
 use tracing::warn;
 
+use crate::keys;
+
 /// How long a connection may take, TLS included.
 const CONNECT: Duration = Duration::from_secs(15);
 /// How long a connection is kept for the next call: less than servers do. One that the server closes just when a call goes
@@ -160,9 +162,8 @@ pub(crate) fn request(
 
 /// What of an answer's headers comes back.
 pub(crate) fn answer_headers(headers: &HeaderMap, key: &str) -> HeaderMap {
-    let holds_key =
-        |value: &HeaderValue| value.as_bytes().windows(key.len()).any(|part| part == key.as_bytes());
     let kept_back = |name: &HeaderName| KEPT_BACK.contains(&name.as_str());
-    let passed = headers.iter().filter(|(name, value)| !kept_back(name) && !holds_key(value));
+    let passed =
+        headers.iter().filter(|(name, value)| !kept_back(name) && !keys::says(value.as_bytes(), key));
     passed.map(|(name, value)| (name.clone(), value.clone())).collect()
 }

@@ -4,7 +4,10 @@ mod common;
 
 use std::time::Duration;
 
+use axum::body::Body;
 use common::{Ground, KEY, Script, request};
+use futures::StreamExt;
+use futures::future::join_all;
 use http::{Request, header};
 use punching_fist_testkit::wait::until;
 use serde_json::{Value, json};
@@ -39,21 +42,36 @@ async fn an_answer_that_repeats_the_key_comes_without_it() {
 #[tokio::test]
 async fn a_run_holds_only_so_much_that_it_does_not_read() {
     let ground = Ground::with("openai/m", |profile| profile["maxCostUSD"] = "100".into()).await;
-    let text = "y".repeat(7 << 20);
+    let text = "y".repeat(3 << 20);
     let answer = json!({"text": text, "usage": {"prompt_tokens": 1, "completion_tokens": 1}}).to_string();
     ground.provider.script([Script::Json(200, answer)]);
     let ask = || ground.router().oneshot(request(CHAT, &body(false)));
     let mut unread = Vec::new();
-    for _ in 0..3 {
+    for _ in 0..4 {
         unread.push(ask().await.unwrap());
     }
     let mut next = tokio::spawn(ask());
-    let asked = async || (ground.provider.asked().len() == 4).then_some(());
-    until("the provider has the fourth call", Duration::from_secs(20), asked).await.unwrap();
+    let asked = async || (ground.provider.asked().len() == 5).then_some(());
+    until("the provider has the fifth call", Duration::from_secs(20), asked).await.unwrap();
     let early = tokio::time::timeout(Duration::from_millis(500), &mut next).await;
-    assert!(early.is_err(), "there was room for a fourth");
+    assert!(early.is_err(), "there was room for a fifth");
     unread.pop();
     assert_eq!(next.await.unwrap().unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn long_events_of_many_streams_pass_one_after_the_other() {
+    let ground = Ground::with("openai/m", |profile| profile["maxCostUSD"] = "100".into()).await;
+    let event = format!("data: {{\"x\":\"{}\"}}\n\n", "y".repeat(3_900_000));
+    ground.provider.script([Script::Stream(vec![event.clone(), DONE.to_owned()])]);
+    let read = async |_| {
+        let response = ground.router().oneshot(request(CHAT, &body(true))).await.unwrap();
+        // What has been read isn't kept: it would keep its place.
+        let pieces = Body::into_data_stream(response.into_body());
+        pieces.fold(0, async |read, piece| read + piece.unwrap().len()).await
+    };
+    let read = tokio::time::timeout(Duration::from_secs(25), join_all((0..12).map(read))).await.unwrap();
+    assert_eq!(read, vec![event.len() + DONE.len(); 12]);
 }
 
 #[tokio::test]

@@ -108,6 +108,15 @@ fn a_call_that_is_renewed_stays_under_way() {
 }
 
 #[test]
+fn who_holds_a_call_knows_that_it_goes_on() {
+    let over = OVER_AFTER.as_secs() + 1;
+    let before = with_live(Some(&usage("0", &[("0.2", 0), ("0.1", 0)])), |id| id == "0", at(over));
+    let Decision::Admit(after) = reserve(before.as_ref(), &ask("0.3", "1", over)) else { panic!("refused") };
+    assert_eq!((after.cost_usd.as_str(), after.in_flight.len()), ("0.1", 2), "only the other one is spent");
+    assert_eq!(with_live(None, |_| true, at(0)), None);
+}
+
+#[test]
 fn every_kind_of_token_has_its_price() {
     let tokens = Tokens { input: 1_000_000, output: 100_000, cache_read: 600_000, cache_write: 300_000 };
     for (rates, cost) in [

@@ -130,6 +130,8 @@ fn what_an_agent_says_passes() {
         r#"{"m":[{"type":"input_image","image_url":"DATA:image/png;base64,aaaa","file_id":null}]}"#,
         r#"{"m":[{"source":{"type":"base64","data":"aaaa"}},{"file":{"file_data":"JVBERi0x"}}]}"#,
         r#"{"m":[{"role":"user","content":"look at https://a/b"}]}"#,
+        r#"{"model":"hf://org/m","prompt_cache_key":"task://a","m":[{"tool_call_id":"a://b"}]}"#,
+        r#"{"m":[{"source":{"type":"text","data":"https://a is down\nlog"}}]}"#,
         r#"{"m":[{"type":"tool_use","id":"t","input":{"url":"https://a","file_id":1}}]}"#,
         r#"{"m":[{"id":"t","input":{"url":"https://a"},"type":"tool_use"}]}"#,
         r#"{"m":[{"type":"function_call","arguments":"{\"url\":\"https://a\"}"}]}"#,
