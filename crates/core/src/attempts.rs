@@ -59,12 +59,12 @@ pub fn sum(attempts: &[Attempt]) -> Option<Usage> {
 
 /// What the newest attempt that failed died of, for people.
 pub fn last_error(pods: &[PodRecord]) -> Option<String> {
-    let (_, end) = ended(pods).rfind(|(_, end)| end.exit_code != Some(0))?;
+    let (pod, end) = ended(pods).rfind(|(_, end)| end.exit_code != Some(0))?;
     let told = short_result(end).map(|result| match result.error {
         Some(error) => format!("{}: {error}", result.reason),
         None => result.reason.to_string(),
     });
-    Some(told.unwrap_or_else(|| untold(end)))
+    Some(told.unwrap_or_else(|| untold(&pod.name, end)))
 }
 
 /// Why the newest attempt ended, in the runner's word.
@@ -86,13 +86,22 @@ fn short_result(end: &PodEnd) -> Option<ShortResult> {
 }
 
 /// An end that the runner had no chance to tell: killed for its memory, evicted, never started.
-fn untold(end: &PodEnd) -> String {
+/// What the agent may have written isn't quoted: nobody has redacted it, and it may be a lie.
+fn untold(pod: &str, end: &PodEnd) -> String {
     let code = end.exit_code.map(|code| format!(" with exit code {code}")).unwrap_or_default();
-    let said = if end.message.is_empty() { String::new() } else { format!(": {}", end.message) };
     match end.reason.as_str() {
         "OOMKilled" => "OOMKilled: the agent's container took more memory than its limit; raise spec.resources.limits.memory".to_owned(),
-        reason => format!("{reason}: the agent's container ended{code}{said}"),
+        reason if has_run(end) => {
+            format!("{reason}: the agent's container ended{code}; kubectl logs {pod} may say why")
+        }
+        reason if end.message.is_empty() => format!("{reason}: the agent's container ended{code}"),
+        reason => format!("{reason}: the agent's container ended{code}: {}", end.message),
     }
+}
+
+/// Whether the message may be the container's own. Where it never ran, the node or the kubelet says why.
+fn has_run(end: &PodEnd) -> bool {
+    end.exit_code.is_some() && matches!(end.reason.as_str(), "Completed" | "Error" | "OOMKilled")
 }
 
 fn attempt(pod: &PodRecord, end: &PodEnd) -> Attempt {
@@ -185,6 +194,7 @@ fn confidence(confidence: protocol::Confidence) -> Confidence {
 
 #[cfg(test)]
 mod tests {
+    use punching_fist_api::names;
     use serde_json::{Value, json};
 
     use super::*;
@@ -290,11 +300,38 @@ mod tests {
     fn errors_are_the_newest_failure_in_the_best_words() {
         let pods = [pod("a", 1, 10, &told("ProviderFault", None)), pod("b", 2, 137, &Value::Null)];
         assert_eq!(last_error(&pods[..1]).unwrap(), "ProviderFault: boom");
-        assert_eq!(last_error(&pods).unwrap(), "Error: the agent's container ended with exit code 137");
+        assert_eq!(
+            last_error(&pods).unwrap(),
+            "Error: the agent's container ended with exit code 137; kubectl logs pod-b may say why"
+        );
         assert!(last_error(&[]).is_none());
         assert_eq!(last_reason(&pods[..1]).unwrap(), "ProviderFault");
         let limit = json!({"version": 1, "reason": "IterationLimit"});
         assert_eq!(last_error(&[pod("a", 1, 12, &limit)]).unwrap(), "IterationLimit");
+    }
+
+    /// As the kubelet writes it when the kernel ended the container's first process, with what an agent left to be quoted.
+    #[test]
+    fn what_isnt_believed_isnt_quoted() {
+        let ended = |reason: &str, exit_code: i32| {
+            let terminated = json!({"exitCode": exit_code, "reason": reason, "message": "the key is sk-1"});
+            let container = json!({"name": names::AGENT_CONTAINER, "image": "i", "imageID": "", "ready": false, "restartCount": 0, "state": {"terminated": terminated}});
+            let pod = json!({"metadata": {"name": "p", "uid": "u"}, "status": {"phase": "Failed", "containerStatuses": [container]}});
+            PodRecord::of(&serde_json::from_value(pod).unwrap()).unwrap()
+        };
+        let rows = [
+            ("OOMKilled", 137, "OOMKilled: the agent's container took more memory than its limit"),
+            ("Error", 137, "Error: the agent's container ended with exit code 137; kubectl logs p"),
+            ("Error", 1, "Error: the agent's container ended with exit code 1; kubectl logs p"),
+        ];
+        for (reason, code, told) in rows {
+            let pods = [ended(reason, code)];
+            let error = last_error(&pods).unwrap();
+            assert!(error.starts_with(told) && !error.contains("sk-1"), "{error}");
+            assert_eq!(merge(&[], &pods)[0].reason.as_deref(), Some(reason));
+        }
+        let never_ran = last_error(&[ended("StartError", 128)]).unwrap();
+        assert!(never_ran.ends_with("sk-1"), "the kubelet's own words: {never_ran}");
     }
 
     #[test]
