@@ -1,5 +1,8 @@
 //! The kubeconfig of another cluster: it comes from a Secret that a user names, and may hold data only. What would start
 //! a program or read a file in the pod is refused.
+//!
+//! Two readers of YAML differ in what they make of tags, merges and repeated keys. So nobody else reads what came: the
+//! agent gets what was read here, written anew as JSON, in which there is nothing to differ about.
 
 use serde_json::Value;
 
@@ -28,8 +31,17 @@ pub enum KubeconfigError {
     },
 }
 
-/// Gives the secrets in it.
-pub fn check(text: &str) -> Result<Vec<String>, KubeconfigError> {
+/// A kubeconfig that holds data only.
+#[derive(Debug)]
+pub struct Kubeconfig {
+    /// The whole of it, as JSON.
+    pub text: String,
+    /// The secrets in it.
+    pub secrets: Vec<String>,
+}
+
+/// Reads a kubeconfig, unless it has what is refused.
+pub fn read(text: &str) -> Result<Kubeconfig, KubeconfigError> {
     let config: Value =
         serde_yaml::from_str(text).map_err(|error| KubeconfigError::Unreadable(error.to_string()))?;
     if !config.is_object() {
@@ -44,7 +56,9 @@ pub fn check(text: &str) -> Result<Vec<String>, KubeconfigError> {
     }
     // Also where a reader less strict than kubectl would look.
     walk(&config, "the kubeconfig", &mut secrets)?;
-    Ok(secrets)
+    secrets.sort();
+    secrets.dedup();
+    Ok(Kubeconfig { text: config.to_string(), secrets })
 }
 
 fn walk(value: &Value, owner: &str, secrets: &mut Vec<String>) -> Result<(), KubeconfigError> {
@@ -75,11 +89,8 @@ mod tests {
 
     #[test]
     fn data_is_taken_and_its_secrets_are_known() {
-        let secrets = check(&user("token: abcdefgh, client-certificate-data: QQ==, client-key-data: S2V5"));
-        assert_eq!(
-            secrets.expect("it holds data only").into_iter().collect::<std::collections::BTreeSet<_>>(),
-            ["S2V5".to_owned(), "abcdefgh".to_owned()].into()
-        );
+        let read = read(&user("token: abcdefgh, client-certificate-data: QQ==, client-key-data: S2V5"));
+        assert_eq!(read.expect("it holds data only").secrets, ["S2V5", "abcdefgh"]);
     }
 
     #[test]
@@ -93,11 +104,11 @@ mod tests {
             "client-certificate",
             "client-key",
         ] {
-            let error = check(&user(&format!("{field}: {{command: sh}}"))).expect_err(field).to_string();
+            let error = read(&user(&format!("{field}: {{command: sh}}"))).expect_err(field).to_string();
             assert!(error.contains("user \"agent\"") && error.contains(field), "{error}");
         }
         let cluster = "clusters: [{name: prod, cluster: {certificate-authority: /etc/passwd}}]";
-        let error = check(cluster).expect_err("a file").to_string();
+        let error = read(cluster).expect_err("a file").to_string();
         assert!(error.contains("cluster \"prod\"") && error.contains("certificate-authority"), "{error}");
     }
 
@@ -112,7 +123,17 @@ mod tests {
             "{",
             "a: 1\n---\nusers: [{user: {exec: {}}}]",
         ] {
-            assert!(check(text).is_err(), "{text}");
+            assert!(read(text).is_err(), "{text}");
         }
+    }
+    /// kubectl takes a key with this tag for base64, and would find `exec` here.
+    #[test]
+    fn what_another_reader_would_see_is_not_there() {
+        let text = user("!!binary ZXhlYw==: {command: sh}, token: abcdefgh");
+        let written = read(&text).expect("a key that means nothing").text;
+        let again: Value = serde_json::from_str(&written).expect("JSON");
+        let keys: Vec<_> = again["users"][0]["user"].as_object().expect("fields").keys().collect();
+        assert_eq!(keys, ["ZXhlYw==", "token"]);
+        assert!(!written.contains('!'), "{written}");
     }
 }

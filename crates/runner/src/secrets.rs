@@ -17,6 +17,7 @@ pub fn redactor(environment: &Environment) -> Redactor {
     let files = [environment.get(TOKEN_FILE), Some(SERVICE_ACCOUNT_TOKEN)];
     let tokens = files.into_iter().flatten().filter_map(|path| fs::read_to_string(path).ok());
     let kubeconfig = environment.get(KUBECONFIG).and_then(|path| fs::read_to_string(path).ok());
-    let clusters = kubeconfig.and_then(|text| kubeconfig::check(&text).ok()).unwrap_or_default();
-    Redactor::from_values(values.chain(tokens).chain(clusters))
+    let cluster = kubeconfig.and_then(|text| kubeconfig::read(&text).ok());
+    let cluster = cluster.map(|cluster| cluster.secrets).unwrap_or_default();
+    Redactor::from_values(values.chain(tokens).chain(cluster))
 }

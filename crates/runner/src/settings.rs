@@ -196,9 +196,7 @@ impl Environment {
     fn kubeconfig(&self) -> Result<Option<String>, SettingError> {
         let path = self.get(KUBECONFIG).map(Path::new).filter(|path| path.starts_with(paths::CLUSTER));
         let Some(path) = path else { return Ok(None) };
-        let text = file(KUBECONFIG, path)?;
-        kubeconfig::check(&text)?;
-        Ok(Some(text))
+        Ok(Some(kubeconfig::read(&file(KUBECONFIG, path)?)?.text))
     }
 
     fn word<T: FromStr<Err = UnknownWord> + Default>(&self, name: &'static str) -> Result<T, SettingError> {

@@ -45,7 +45,7 @@ fn prepare(launch: &Launch) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The text that was checked: the file that it was read from follows its Secret.
+/// What was checked, in a file of its own: the one that it was read from follows its Secret.
 fn own_kubeconfig(task: &Task, text: &str) -> Result<PathBuf, Fault> {
     let path = task.state_directory.join("kubeconfig");
     let mut options = OpenOptions::new();

@@ -32,7 +32,7 @@ pub struct Task {
     pub command: Vec<String>,
     /// What it is taught.
     pub skills: Skills,
-    /// The kubeconfig of another cluster, as it was checked; none: whatever the pod has.
+    /// The kubeconfig of another cluster, as it was read and checked; none: whatever the pod has.
     pub kubeconfig: Option<String>,
     /// For the engine's own files, of this run alone. An adapter that uses it names it in its launch.
     pub state_directory: PathBuf,
