@@ -18,6 +18,9 @@ pub const MAX_TIMEOUT_SECONDS: i64 = 86_400;
 /// Most steps of an attempt.
 pub const MAX_ITERATIONS: i64 = 1000;
 
+/// The name of an object, as the API server takes it.
+const OBJECT_NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
+
 /// How an agent run is made: prompt, agent, identity, limits.
 #[derive(KubeSchema, Clone, Debug, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
@@ -37,7 +40,7 @@ pub struct TaskSpec {
     /// profile's for the mode (`punching-fist-agent`, read-only, or `punching-fist-agent-remediate`). It must exist before
     /// the task starts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = OBJECT_NAME))]
     pub service_account_name: Option<String>,
 
     /// How many further attempts a run gets after one that failed by a passing fault: the Job's `backoffLimit`.
@@ -59,11 +62,11 @@ pub struct TaskSpec {
     /// Another cluster to work on: name of a Secret in the task's namespace whose key `kubeconfig` holds a kubeconfig with
     /// its credentials inline (no `exec`, no `auth-provider`, no files). Default: the cluster that the agent runs in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = OBJECT_NAME))]
     pub cluster: Option<String>,
 
     /// CPU, memory and other resources of the agent's container. Default: the agent profile's (requests 500m and 1Gi,
-    /// limit 2Gi of memory). Where nothing is said of `ephemeral-storage`, the limit is 10Gi.
+    /// limit 2Gi of memory). What says nothing of `memory` or `ephemeral-storage` (limit 10Gi) gets the profile's of these.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
 
@@ -158,7 +161,7 @@ pub enum Mode {
 #[serde(rename_all = "camelCase")]
 pub struct Skill {
     /// Name of the ConfigMap.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = OBJECT_NAME))]
     pub config_map: String,
 }
 
@@ -218,7 +221,7 @@ pub struct EnvVarSource {
 #[serde(rename_all = "camelCase")]
 pub struct KeySelector {
     /// Name of the object.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = OBJECT_NAME))]
     pub name: String,
     /// The key in it.
     #[schemars(length(min = 1, max = 253))]

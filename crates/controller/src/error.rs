@@ -34,12 +34,15 @@ impl Error {
         }
     }
 
-    /// Whether the API server looked at what was asked for and won't have it.
+    /// Whether the API server looked at what was asked for and won't have it, or it can't even be asked for: a name that is
+    /// none.
     pub(crate) fn is_refusal(&self) -> bool {
         match self {
-            Self::Api { source, .. } => {
-                matches!(&**source, kube::Error::Api(status) if is_definite(status.code))
-            }
+            Self::Api { source, .. } => match &**source {
+                kube::Error::Api(status) => is_definite(status.code),
+                kube::Error::BuildRequest(_) => true,
+                _ => false,
+            },
             Self::Conflict | Self::TimedOut(_) | Self::Incomplete(_) => false,
         }
     }

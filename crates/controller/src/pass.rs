@@ -202,7 +202,8 @@ impl<'a, K: Task> Pass<'a, K> {
     async fn ask(&self) -> Result<Action, Error> {
         let granted = self.context.queue.is_granted(&self.uid);
         let prompted = self.task.as_alert().map(prompt::known_alerts);
-        if let Some(hindrance) = self.hindrance(prompted.unwrap_or(0), granted).await? {
+        let in_the_way = self.hindrance(prompted.unwrap_or(0), granted).await;
+        if let Some(hindrance) = in_the_way.inspect_err(|error| self.set_aside_if_refused(error))? {
             return self.hold_up(&hindrance).await;
         }
         if !granted {
@@ -234,14 +235,17 @@ impl<'a, K: Task> Pass<'a, K> {
     async fn admit(&self, prompted: Option<usize>) -> Result<Action, Error> {
         let prompted = prompted.and_then(|count| i64::try_from(count).ok());
         let status = self.status.clone().admitted(job::name(&self.uid), prompted, self.generation, self.now);
-        if let Err(error) = self.write(self.task, status).await {
-            // Any other error says nothing about whether it is admitted: the slot stays taken, and the write is tried again.
-            if error.is_refusal() {
-                self.context.queue.set_aside(&self.uid);
-            }
-            return Err(error);
-        }
+        let written = self.write(self.task, status).await;
+        written.inspect_err(|error| self.set_aside_if_refused(error))?;
         Ok(Action::requeue(UNDER_WAY))
+    }
+
+    /// Any other error says nothing about whether it can be admitted, or is: its slot stays taken, and the pass is made
+    /// again.
+    fn set_aside_if_refused(&self, error: &Error) {
+        if error.is_refusal() {
+            self.context.queue.set_aside(&self.uid);
+        }
     }
 
     /// It waits for what is in its way, without a slot. One whose status can't be written would be given the next slot at

@@ -15,7 +15,7 @@ use crate::money::Money;
 pub use protocol::Protocol;
 pub use punching_fist_protocol::pod::{Engine, Runtime};
 
-pub(crate) use defaults::{DISK, DISK_LIMIT, DISK_REQUEST, amounts};
+pub(crate) use defaults::{DISK, MEMORY, amounts, resources as default_resources};
 
 /// What every decision about runs may look at. Part of the operator's configuration, which has the defaults: the default
 /// here is nothing, for who looks at a part of it.

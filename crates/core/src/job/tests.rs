@@ -163,7 +163,7 @@ fn is_harmless(volume: &Volume) -> bool {
 }
 
 #[test]
-fn what_an_agent_can_write_to_is_bounded() {
+fn what_an_agent_takes_of_its_node_is_bounded() {
     for (profile, spec) in [
         (json!({}), json!({"prompt": "p"})),
         (json!({"engine": "main", "runtime": "docker"}), json!({"prompt": "p"})),
@@ -174,9 +174,24 @@ fn what_an_agent_can_write_to_is_bounded() {
         let empty = pod(&job).volumes.iter().flatten().filter_map(|volume| volume.empty_dir.as_ref());
         assert!(empty.clone().count() >= 2 && empty.into_iter().all(|empty| empty.size_limit.is_some()));
         let resources = agent(&job).resources.as_ref().unwrap();
-        assert!(resources.limits.as_ref().unwrap().contains_key("ephemeral-storage"), "{profile} {spec}");
-        assert!(resources.requests.as_ref().unwrap().contains_key("ephemeral-storage"), "{profile} {spec}");
+        let (limits, requests) = (resources.limits.as_ref().unwrap(), resources.requests.as_ref().unwrap());
+        assert!(
+            ["memory", "ephemeral-storage"].iter().all(|name| limits.contains_key(*name)),
+            "{profile} {spec}"
+        );
+        assert!(requests.contains_key("ephemeral-storage"), "{profile} {spec}");
     }
+}
+
+#[test]
+fn a_task_that_does_not_speak_of_memory_gets_the_profiles() {
+    let spec = json!({"prompt": "p", "resources": {"requests": {"cpu": "1"}}});
+    let figure = |profile: Value| {
+        let job = built::<MaintenanceTask>(&spec, &profile);
+        agent(&job).resources.as_ref().unwrap().limits.as_ref().unwrap()["memory"].0.clone()
+    };
+    assert_eq!(figure(json!({"resources": {"limits": {"memory": "8Gi"}}})), "8Gi");
+    assert_eq!(figure(json!({"resources": {"limits": {"cpu": "2"}}})), "2Gi");
 }
 
 #[test]

@@ -6,29 +6,46 @@ use k8s_openapi::api::core::v1::ResourceRequirements;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use punching_fist_api::{Resources, TaskSpec};
 
-use crate::profile::{AgentProfile, DISK, DISK_LIMIT, DISK_REQUEST, amounts};
+use crate::profile::{self, AgentProfile, DISK, MEMORY, amounts};
 
-/// What the agent's container gets: the task's wish, or the profile's. One that says nothing of the node's disk gets the
-/// default of that too: what fills a disk takes every pod of the node with it.
+type Amounts = BTreeMap<String, punching_fist_api::Quantity>;
+
+/// What no agent is without a limit of: who fills these takes the node's other pods with it.
+const BOUNDED: [&str; 2] = [MEMORY, DISK];
+
+/// What the agent's container gets: the task's wish, or the profile's. Of what is bounded and not spoken of it gets the
+/// profile's share, or the default.
 pub(super) fn of_agent(task: &TaskSpec, profile: &AgentProfile) -> ResourceRequirements {
     let mut resources = task.resources.as_ref().unwrap_or(&profile.resources).clone();
-    if !resources.limits.contains_key(DISK) && !resources.requests.contains_key(DISK) {
-        resources.limits.extend(amounts(&[(DISK, DISK_LIMIT)]));
-        resources.requests.extend(amounts(&[(DISK, DISK_REQUEST)]));
+    let default = profile::default_resources();
+    for name in BOUNDED {
+        if !speaks_of(&resources, name) {
+            let source = if speaks_of(&profile.resources, name) { &profile.resources } else { &default };
+            take(&source.limits, &mut resources.limits, name);
+            take(&source.requests, &mut resources.requests, name);
+        }
     }
     requirements(&resources)
+}
+
+fn speaks_of(resources: &Resources, name: &str) -> bool {
+    resources.limits.contains_key(name) || resources.requests.contains_key(name)
+}
+
+fn take(source: &Amounts, to: &mut Amounts, name: &str) {
+    to.extend(source.get_key_value(name).map(|(name, amount)| (name.clone(), amount.clone())));
 }
 
 /// What copying one file takes; a quota may ask for figures on every container.
 pub(super) fn of_placing() -> ResourceRequirements {
     requirements(&Resources {
-        requests: amounts(&[("cpu", "10m"), ("memory", "16Mi"), (DISK, "64Mi")]),
-        limits: amounts(&[("cpu", "100m"), ("memory", "64Mi"), (DISK, "128Mi")]),
+        requests: amounts(&[("cpu", "10m"), (MEMORY, "16Mi"), (DISK, "64Mi")]),
+        limits: amounts(&[("cpu", "100m"), (MEMORY, "64Mi"), (DISK, "128Mi")]),
     })
 }
 
 fn requirements(resources: &Resources) -> ResourceRequirements {
-    let amounts = |map: &BTreeMap<String, punching_fist_api::Quantity>| {
+    let amounts = |map: &Amounts| {
         (!map.is_empty())
             .then(|| map.iter().map(|(name, amount)| (name.clone(), Quantity(amount.0.clone()))).collect())
     };

@@ -11,12 +11,13 @@ use serde_json::Value;
 use super::{AgentProfile, Check, forms, locate};
 
 /// What a volume may be made of in a namespace that enforces the restricted Pod Security profile, as prepared ones do.
-const RESTRICTED: [&str; 8] = [
+const RESTRICTED: [&str; 9] = [
     "configMap",
     "csi",
     "downwardAPI",
     "emptyDir",
     "ephemeral",
+    "image",
     "persistentVolumeClaim",
     "projected",
     "secret",
