@@ -14,7 +14,6 @@ use http::request::Parts;
 use http_body::Body as _;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use kube::Client;
-use punching_fist_api::TaskSpec;
 use punching_fist_core::money::Money;
 use punching_fist_core::profile::{AgentProfile, Prices, Protocol, Settings};
 use punching_fist_protocol::Redactor;
@@ -94,8 +93,6 @@ struct Call<'a> {
     caller: &'a Arc<Caller>,
     profile: &'a AgentProfile,
     endpoint: Endpoint,
-    /// As the task names it, with its provider.
-    model: String,
     rates: Rates,
     prices: &'a Prices,
 }
@@ -228,8 +225,8 @@ impl Inner {
         let mut place = self.requests.place(&caller.task_uid, length(&body)? * BODY_COPIES).await?;
         let body = read_body(body).await?;
         let started = Instant::now();
-        let offered = Protocol::of(&profile.model).map_or(&*profile.model, |(_, name)| name);
-        let asked = request::Request::read(endpoint, &body, offered, &profile.passed_fields)?;
+        let usual = Protocol::of(&caller.model).map_or(&*caller.model, |(_, name)| name);
+        let asked = request::Request::read(endpoint, &body, usual, &profile.passed_fields)?;
         let call = Call::new(caller, profile, endpoint, &asked.model)?;
         let Outgoing { body: out, hides_usage } =
             asked.outgoing(endpoint, profile.redact.then_some(&*asking.redactor));
@@ -294,13 +291,10 @@ impl Inner {
 
     /// Asks for the call's place in the budget; what isn't charged needs none.
     async fn reserve(&self, call: &Call<'_>, charge: Money) -> Result<Option<Reserved>, Refusal> {
-        let fits = |task: &TaskSpec| call.fits(task);
-        let budget = |task: &TaskSpec| call.profile.budget_of(task);
-        let wish = Wish { caller: call.caller, fits: &fits, charge, budget: &budget };
-        if call.endpoint.is_charged() {
-            return self.ledger.reserve(&wish).await.map(Some);
+        if !call.endpoint.is_charged() {
+            return self.ledger.check(call.caller).await.map(|()| None);
         }
-        self.ledger.check(&wish).await.map(|()| None)
+        self.ledger.reserve(&Wish { caller: call.caller, profile: call.profile, charge }).await.map(Some)
     }
 
     fn patience(&self) -> Patience {
@@ -309,6 +303,7 @@ impl Inner {
 }
 
 impl<'a> Call<'a> {
+    /// A call of that model, if it is the one that the agent was told, and has a price.
     fn new(
         caller: &'a Arc<Caller>,
         profile: &'a AgentProfile,
@@ -316,25 +311,17 @@ impl<'a> Call<'a> {
         model: &str,
     ) -> Result<Self, Refusal> {
         let model = format!("{}{model}", endpoint.protocol().prefix());
+        if model != caller.model {
+            return Err(another_model(&caller.model, &model));
+        }
         let rates = profile.prices_of(&model).and_then(|prices| Some((Rates::of(prices)?, prices)));
         let (rates, prices) = rates.ok_or_else(|| not_offered(&caller.profile, &model))?;
-        Ok(Self { caller, profile, endpoint, model, rates, prices })
+        Ok(Self { caller, profile, endpoint, rates, prices })
     }
 
     fn charge(&self, asked: &request::Request<'_>, bytes: usize) -> Money {
         let input = asked.input_max(bytes as u64, self.prices.max_input_tokens);
         self.rates.charge(input, asked.output_max(self.prices.max_output_tokens))
-    }
-
-    /// Whether the task asks for that model.
-    fn fits(&self, task: &TaskSpec) -> Result<(), Refusal> {
-        let (asked, named) = (self.profile.model_of(task), &self.model);
-        if asked == named {
-            return Ok(());
-        }
-        Err(Refusal::Refused(format!(
-            "the task asks for the model {asked:?} (agent.model), not for {named:?}"
-        )))
     }
 }
 
@@ -353,9 +340,15 @@ async fn read_body(body: Body) -> Result<Bytes, Refusal> {
     }
 }
 
+fn another_model(told: &str, named: &str) -> Refusal {
+    Refusal::Refused(format!(
+        "this run's model is {told:?} (agent.model of its task, or its profile's), not {named:?}"
+    ))
+}
+
 fn not_offered(profile: &str, model: &str) -> Refusal {
     Refusal::Refused(format!(
-        "the agent profile {profile:?} has no price for the model {model:?} (agents.{profile}.model, agents.{profile}.otherModels)"
+        "the agent profile {profile:?} has no price for the model {model:?} (agents.{profile}.prices, agents.{profile}.otherModels)"
     ))
 }
 

@@ -15,6 +15,7 @@ use kube::api::PostParams;
 use kube::{Api, Client, ResourceExt};
 use punching_fist_api::{TaskKind, names};
 use punching_fist_core::job;
+use punching_fist_protocol::pod::variables;
 use sha2::{Digest, Sha256};
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::Instant;
@@ -61,6 +62,8 @@ pub(crate) struct Caller {
     pub(crate) task_uid: String,
     pub(crate) job_uid: String,
     pub(crate) profile: String,
+    /// What the agent was told when its Job was made, with its provider: the configuration may have changed since.
+    pub(crate) model: String,
 }
 
 /// The pod that a token is bound to, and the account that the pod runs as.
@@ -271,7 +274,16 @@ fn caller(bound: &Bound, pod: &Pod) -> Result<Caller, &'static str> {
         task_uid,
         job_uid: job.map(|job| job.uid.clone()).ok_or("belongs to no Job")?,
         profile: label(names::LABEL_PROFILE)?,
+        model: model(pod).ok_or("doesn't say its model")?,
     })
+}
+
+fn model(pod: &Pod) -> Option<String> {
+    let mut containers = pod.spec.iter().flat_map(|spec| &spec.containers);
+    let agent = containers.find(|container| container.name == names::AGENT_CONTAINER)?;
+    // Of two with one name the last one counts.
+    let mut variables = agent.env.iter().flatten();
+    variables.rfind(|variable| variable.name == variables::LLM_MODEL)?.value.clone()
 }
 
 fn is_agents(labels: &BTreeMap<String, String>) -> bool {

@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex as Lock, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use punching_fist_api::{RunUsage, TaskSpec};
+use punching_fist_api::RunUsage;
 use punching_fist_core::money::Money;
+use punching_fist_core::profile::AgentProfile;
 use tokio::time::{Instant, sleep};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::{debug, warn};
@@ -55,10 +56,8 @@ pub(crate) struct Reserved {
 /// What has to be known to decide on a call.
 pub(crate) struct Wish<'a> {
     pub(crate) caller: &'a Arc<Caller>,
-    /// Looks at what the task asks for.
-    pub(crate) fits: &'a (dyn Fn(&TaskSpec) -> Result<(), Refusal> + Sync),
+    pub(crate) profile: &'a AgentProfile,
     pub(crate) charge: Money,
-    pub(crate) budget: &'a (dyn Fn(&TaskSpec) -> Money + Sync),
 }
 
 enum Step {
@@ -70,10 +69,10 @@ enum Step {
 impl Wish<'_> {
     /// What comes next, if the task is what is known of it.
     fn step(&self, id: &str, known: &Known, usage: Option<&RunUsage>) -> Step {
-        if let Err(refusal) = known.check(self.caller).and_then(|()| (self.fits)(known.spec())) {
+        if let Err(refusal) = known.check(self.caller) {
             return Step::Refuse(refusal);
         }
-        let budget = (self.budget)(known.spec());
+        let budget = self.profile.budget_of(known.spec());
         let ask = Ask { id: id.to_owned(), charge: self.charge, budget, now: Timestamp::now() };
         match budget::reserve(usage, &ask) {
             Decision::Admit(usage) => Step::Write(usage),
@@ -102,11 +101,10 @@ impl Ledger {
         self.settling.clone()
     }
 
-    /// Whether the run goes on and the call fits it, without a charge.
-    pub(crate) async fn check(&self, wish: &Wish<'_>) -> Result<(), Refusal> {
-        let known = self.tasks.live(wish.caller).await.map_err(|error| away("reading the task", &error))?;
-        let known = known.ok_or(GONE)?;
-        known.check(wish.caller).and_then(|()| (wish.fits)(known.spec()))
+    /// Whether the run goes on.
+    pub(crate) async fn check(&self, caller: &Caller) -> Result<(), Refusal> {
+        let known = self.tasks.live(caller).await.map_err(|error| away("reading the task", &error))?;
+        known.ok_or(GONE)?.check(caller)
     }
 
     /// Writes the call's charge down, if there is room for it in the budget.

@@ -2,10 +2,9 @@
 
 mod common;
 
-use common::{Answer, Ground, KEY, NAMESPACE, Script, TASK, TOKEN, request, send};
+use common::{Ground, KEY, NAMESPACE, Script, TASK, TOKEN, request, send};
 use k8s_openapi::api::core::v1::Pod;
 use punching_fist_api::{AlertTask, MaintenanceTask, Phase, names};
-use punching_fist_testkit::recording::{Fault, Times};
 use serde_json::{Value, json};
 
 const OPENAI: &str = r#"{"choices":[{"message":{"content":"hi"}}],"usage":{"prompt_tokens":1000,"completion_tokens":100,"prompt_tokens_details":{"cached_tokens":400}}}"#;
@@ -13,15 +12,6 @@ const ANTHROPIC: &str = r#"{"content":[],"usage":{"input_tokens":500,"cache_read
 
 fn body() -> Value {
     json!({"model": "m", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 50})
-}
-
-/// What is wrong with an object, by name.
-type Wrongs<const N: usize> = [(&'static str, fn(&mut Value)); N];
-
-fn word(answer: &Answer) -> String {
-    let message = answer.error();
-    let rest = message.strip_prefix("punching-fist-gateway: ").unwrap_or_default();
-    rest.split_once(": ").map(|(word, _)| word.to_owned()).unwrap_or(message)
 }
 
 #[tokio::test]
@@ -78,7 +68,7 @@ fn assert_metered(ground: &Ground) {
 #[tokio::test]
 async fn an_alerts_run_is_charged_alike() {
     let ground = Ground::new("openai/m").await;
-    let mut pod = serde_json::to_value(common::pod()).unwrap();
+    let mut pod = serde_json::to_value(common::pod("openai/m")).unwrap();
     pod["metadata"]["labels"][names::LABEL_KIND] = "AlertTask".into();
     ground.api.seed::<Pod>(&serde_json::from_value(pod).unwrap());
     let mut task = serde_json::to_value(common::task()).unwrap();
@@ -145,7 +135,7 @@ async fn what_the_provider_refuses_costs_nothing_and_passes_through() {
     assert_eq!(ground.provider.asked().len(), 6, "nothing is tried again");
     ground.provider.script([Script::Header(302, "location", "http://elsewhere".to_owned())]);
     let answer = ground.post("/v1/chat/completions", &body()).await;
-    assert_eq!((answer.status.as_u16(), word(&answer).as_str()), (502, "Unavailable"));
+    assert_eq!((answer.status.as_u16(), answer.word().as_str()), (502, "Unavailable"));
     assert!(ground.usage().in_flight.is_empty());
 }
 
@@ -175,7 +165,7 @@ async fn a_provider_that_is_not_there_costs_nothing() {
     let ground =
         Ground::with("openai/m", |profile| profile["baseURL"] = "http://127.0.0.1:1/v1".into()).await;
     let answer = ground.post("/v1/chat/completions", &body()).await;
-    assert_eq!((answer.status.as_u16(), word(&answer).as_str()), (502, "Unavailable"));
+    assert_eq!((answer.status.as_u16(), answer.word().as_str()), (502, "Unavailable"));
     assert!(answer.headers.contains_key("retry-after"));
     assert_eq!((ground.usage().total.calls, ground.usage().in_flight.len()), (0, 0));
 }
@@ -190,131 +180,7 @@ async fn counting_tokens_is_free() {
     ground.api.change::<MaintenanceTask>(NAMESPACE, TASK, |task| {
         task.status.as_mut().unwrap().task.phase = Some(Phase::Failed);
     });
-    assert_eq!(word(&ground.post("/v1/messages/count_tokens", &body()).await), "RunOver");
-}
-
-#[tokio::test]
-async fn a_run_that_is_over_or_another_ones_is_found_out_at_each_call() {
-    type Change = fn(&mut MaintenanceTask);
-    let table: [(&str, Change); 6] = [
-        ("RunOver", |task| task.status.as_mut().unwrap().task.phase = Some(Phase::Succeeded)),
-        ("RunOver", |task| {
-            let stopping = json!([{"type": "Stopping", "status": "True", "reason": "Cancelled", "message": "",
-                                   "lastTransitionTime": "2026-01-01T00:00:00Z"}]);
-            task.status.as_mut().unwrap().task.conditions = serde_json::from_value(stopping).unwrap();
-        }),
-        ("RunOver", |task| task.metadata.uid = Some("another".to_owned())),
-        ("RunOver", |task| {
-            task.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
-        }),
-        ("Refused", |task| {
-            task.status.as_mut().unwrap().task.job.as_mut().unwrap().uid = Some("another".to_owned());
-        }),
-        ("Unavailable", |task| task.status.as_mut().unwrap().task.job.as_mut().unwrap().uid = None),
-    ];
-    for (expected, change) in table {
-        let ground = Ground::new("openai/m").await;
-        ground.provider.script([Script::Json(200, OPENAI.to_owned())]);
-        let first = send(&ground.router(), request("/v1/chat/completions", &body())).await;
-        assert_eq!(first.status, 200);
-        common::nothing_in_flight(&ground.api).await;
-        ground.api.change::<MaintenanceTask>(NAMESPACE, TASK, change);
-        let second = ground.post("/v1/chat/completions", &body()).await;
-        let status = if expected == "Unavailable" { 503 } else { 400 };
-        assert_eq!((word(&second).as_str(), second.status.as_u16()), (expected, status));
-        assert_eq!(ground.provider.asked().len(), 1);
-        assert!(ground.usage().in_flight.is_empty());
-    }
-}
-
-#[tokio::test]
-async fn only_an_agents_pod_gets_through() {
-    let pods: Wrongs<8> = [
-        ("another pod", |pod| pod["metadata"]["uid"] = "another".into()),
-        ("another account", |pod| pod["spec"]["serviceAccountName"] = "default".into()),
-        ("no agent", |pod| pod["metadata"]["labels"][names::LABEL_COMPONENT] = "web".into()),
-        ("has ended", |pod| pod["status"]["phase"] = "Failed".into()),
-        ("no Job", |pod| pod["metadata"]["ownerReferences"][0]["controller"] = false.into()),
-        ("another owner", |pod| pod["metadata"]["ownerReferences"][0]["kind"] = "ReplicaSet".into()),
-        ("another kind", |pod| pod["metadata"]["labels"][names::LABEL_KIND] = "Pod".into()),
-        ("another profile", |pod| pod["metadata"]["labels"][names::LABEL_PROFILE] = "dear".into()),
-    ];
-    for (what, change) in pods {
-        let ground = Ground::new("openai/m").await;
-        let mut pod = serde_json::to_value(common::pod()).unwrap();
-        change(&mut pod);
-        let pod: Pod = serde_json::from_value(pod).unwrap();
-        ground.api.seed(&pod);
-        let answer = ground.post("/v1/chat/completions", &body()).await;
-        assert_eq!((word(&answer).as_str(), answer.status.as_u16()), ("Refused", 400), "{what}");
-        assert!(ground.provider.asked().is_empty() && ground.api.calls_of("apply", "*").is_empty());
-    }
-}
-
-/// The Job controller adopts any pod that has its label.
-#[tokio::test]
-async fn a_pod_that_the_job_has_adopted_does_not_get_through() {
-    let ground = Ground::new("openai/m").await;
-    let mut pod = common::pod();
-    pod.metadata.name = Some("anything".to_owned());
-    ground.api.seed(&pod);
-    let mut review = common::review();
-    review["status"]["user"]["extra"]["authentication.kubernetes.io/pod-name"] = json!(["anything"]);
-    ground.api.inject("create", "tokenreviews", Fault::Answer(201, review.to_string()), Times::Always);
-    let answer = ground.post("/v1/chat/completions", &body()).await;
-    assert_eq!((word(&answer).as_str(), answer.status.as_u16()), ("Refused", 400));
-    assert!(ground.provider.asked().is_empty() && ground.api.calls_of("apply", "*").is_empty());
-}
-
-#[tokio::test]
-async fn only_a_token_for_this_gateway_gets_through() {
-    let reviews: Wrongs<5> = [
-        ("not known", |status| status["authenticated"] = false.into()),
-        ("for another audience", |status| status["audiences"] = json!(["https://kubernetes.default.svc"])),
-        ("no audience", |status| status["audiences"] = Value::Null),
-        ("a user's", |status| status["user"]["username"] = "admin".into()),
-        ("bound to no pod", |status| status["user"]["extra"] = json!({})),
-    ];
-    for (what, change) in reviews {
-        let ground = Ground::new("openai/m").await;
-        let mut review = common::review();
-        change(&mut review["status"]);
-        ground.api.inject("create", "tokenreviews", Fault::Answer(201, review.to_string()), Times::Always);
-        let answer = ground.post("/v1/chat/completions", &body()).await;
-        assert_eq!((word(&answer).as_str(), answer.status.as_u16()), ("Unauthenticated", 401), "{what}");
-    }
-    let ground = Ground::new("openai/m").await;
-    let mut review = common::review();
-    review["status"] = json!({"authenticated": false, "error": "[invalid bearer token, i/o timeout]"});
-    ground.api.inject("create", "tokenreviews", Fault::Answer(201, review.to_string()), Times::Always);
-    for asked in 1..=2 {
-        let answer = ground.post("/v1/chat/completions", &body()).await;
-        assert_eq!((word(&answer).as_str(), answer.status.as_u16()), ("Unavailable", 503));
-        assert_eq!(ground.api.calls_of("create", "tokenreviews").len(), asked, "that isn't remembered");
-    }
-    let ground = Ground::new("openai/m").await;
-    for token in ["", "sk-something", "a.b", "..", &"x".repeat(9000)] {
-        let mut request = request("/v1/chat/completions", &body());
-        request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
-        let answer = send(&ground.router(), request).await;
-        assert_eq!((word(&answer).as_str(), answer.status.as_u16()), ("Unauthenticated", 401), "{token}");
-    }
-    assert!(ground.api.calls().is_empty(), "what is no token is not asked about");
-}
-
-#[tokio::test]
-async fn a_token_is_asked_about_once_a_minute_whoever_asks() {
-    let ground = Ground::new("openai/m").await;
-    ground.provider.script([Script::Json(200, OPENAI.to_owned())]);
-    let calls = (0..8).map(|_| {
-        let router = ground.router();
-        async move { send(&router, request("/v1/chat/completions", &body())).await.status }
-    });
-    assert!(futures::future::join_all(calls).await.iter().all(|status| *status == 200));
-    assert_eq!(ground.api.calls_of("create", "tokenreviews").len(), 1);
-    assert_eq!(ground.api.calls_of("get", "pods").len(), 1);
-    ground.settled().await;
-    assert_eq!((ground.usage().total.calls, ground.usage().in_flight.len()), (8, 0));
+    assert_eq!(ground.post("/v1/messages/count_tokens", &body()).await.word(), "RunOver");
 }
 
 #[tokio::test]
@@ -333,11 +199,41 @@ async fn other_models_paths_and_forms_are_refused() {
         ("/metrics", "m", "Refused", 404),
     ] {
         let answer = ground.post(path, &json!({"model": model})).await;
-        assert_eq!((word(&answer).as_str(), answer.status.as_u16()), (word_, status), "{path} {model}");
+        assert_eq!((answer.word().as_str(), answer.status.as_u16()), (word_, status), "{path} {model}");
     }
     let get = http::Request::get("/v1/chat/completions").body(axum::body::Body::empty()).unwrap();
     assert_eq!(send(&ground.router(), get).await.status, 404);
     assert!(ground.provider.asked().is_empty() && ground.api.calls_of("apply", "*").is_empty());
+}
+
+#[tokio::test]
+async fn a_run_keeps_the_model_that_its_pod_was_told() {
+    let prices = json!({"input": "1", "output": "1"});
+    for (others, model, expected) in [
+        (json!({"openai/old": prices}), "old", None),
+        (json!({"openai/old": prices}), "m", Some("this run's model is \"openai/old\"")),
+        (
+            json!({}),
+            "old",
+            Some(
+                "no price for the model \"openai/old\" (agents.openhands.prices, agents.openhands.otherModels)",
+            ),
+        ),
+    ] {
+        let ground = Ground::with("openai/m", |profile| profile["otherModels"] = others).await;
+        ground.api.seed(&common::pod("openai/old"));
+        ground.provider.script([Script::Json(200, OPENAI.to_owned())]);
+        let answer = ground.post("/v1/chat/completions", &json!({"model": model})).await;
+        let Some(why) = expected else {
+            assert_eq!(
+                (answer.status.as_u16(), ground.usage().total.cost_usd.as_deref()),
+                (200, Some("0.0011"))
+            );
+            continue;
+        };
+        assert_eq!((answer.word().as_str(), answer.status.as_u16()), ("Refused", 400));
+        assert!(answer.error().contains(why), "{}", answer.error());
+    }
 }
 
 #[tokio::test]
@@ -357,7 +253,7 @@ async fn without_a_key_it_is_said_what_to_set() {
     let ground = Ground::new("openai/m").await;
     std::fs::write(ground.key.path(), "").unwrap();
     let answer = ground.post("/v1/chat/completions", &body()).await;
-    assert_eq!((word(&answer).as_str(), answer.status.as_u16()), ("Unavailable", 503));
+    assert_eq!((answer.word().as_str(), answer.status.as_u16()), ("Unavailable", 503));
     assert!(answer.error().contains("agents.openhands.key"), "{}", answer.error());
     assert!(ground.api.calls_of("apply", "*").is_empty());
 }
@@ -392,5 +288,5 @@ async fn a_body_that_breaks_off_is_worth_another_try() {
     let (parts, _) = request("/v1/chat/completions", &body()).into_parts();
     let broken = axum::body::Body::from_stream(futures::stream::iter(pieces));
     let answer = send(&ground.router(), http::Request::from_parts(parts, broken)).await;
-    assert_eq!((word(&answer).as_str(), answer.status.as_u16()), ("Unavailable", 408));
+    assert_eq!((answer.word().as_str(), answer.status.as_u16()), ("Unavailable", 408));
 }

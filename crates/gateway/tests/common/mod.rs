@@ -16,6 +16,7 @@ use prometheus::{Registry, TextEncoder};
 use punching_fist_api::{MaintenanceTask, RunUsage, names};
 use punching_fist_core::profile::Settings;
 use punching_fist_gateway::{Gateway, Keys, Metrics, Timeouts};
+use punching_fist_protocol::pod::variables;
 use punching_fist_testkit::recording::{Fault, RecordingApi, Times};
 use punching_fist_testkit::wait::until;
 use serde_json::{Value, json};
@@ -81,7 +82,8 @@ pub fn task() -> MaintenanceTask {
     .unwrap()
 }
 
-pub fn pod() -> Pod {
+/// A pod whose agent was told that model.
+pub fn pod(model: &str) -> Pod {
     serde_json::from_value(json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {
@@ -96,17 +98,19 @@ pub fn pod() -> Pod {
                 {"apiVersion": "batch/v1", "kind": "Job", "name": "j", "uid": JOB_UID, "controller": true},
             ],
         },
-        "spec": {"serviceAccountName": "punching-fist-agent", "containers": []},
+        "spec": {"serviceAccountName": "punching-fist-agent", "containers": [
+            {"name": names::AGENT_CONTAINER, "env": [{"name": variables::LLM_MODEL, "value": model}]},
+        ]},
         "status": {"phase": "Running"},
     }))
     .unwrap()
 }
 
-/// An API server with one run under way.
-pub fn api() -> RecordingApi {
+/// An API server with one run of that model under way.
+pub fn api(model: &str) -> RecordingApi {
     let api = RecordingApi::with_crds(&punching_fist_api::crds());
     api.seed(&task());
-    api.seed(&pod());
+    api.seed(&pod(model));
     vouch(&api);
     api
 }
@@ -152,7 +156,7 @@ impl Ground {
         let provider = Provider::start().await;
         let mut profile = profile(&provider, model, key.path());
         change(&mut profile);
-        let (api, registry, settings) = (api(), Registry::new(), settings(profile));
+        let (api, registry, settings) = (api(model), Registry::new(), settings(profile));
         let gateway = replica(&api, &settings, &registry, PATIENCE);
         Self { api, provider, settings, gateway, registry, key }
     }
@@ -226,6 +230,13 @@ pub struct Answer {
 impl Answer {
     pub fn json(&self) -> Value {
         serde_json::from_str(self.text.as_deref().unwrap()).unwrap()
+    }
+
+    /// The gateway's own word for why it refuses.
+    pub fn word(&self) -> String {
+        let message = self.error();
+        let rest = message.strip_prefix("punching-fist-gateway: ").unwrap_or_default();
+        rest.split_once(": ").map(|(word, _)| word.to_owned()).unwrap_or(message)
     }
 
     /// The message of an error, in either form.

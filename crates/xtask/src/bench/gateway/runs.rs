@@ -9,11 +9,12 @@ use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client, Resource as _, ResourceExt as _};
 use punching_fist_api::{MaintenanceTask, crds, names};
+use punching_fist_protocol::pod::variables;
 use punching_fist_testkit::manifests;
 use serde_json::{Value, json};
 
 use super::client::Failure;
-use super::serve::PROFILE;
+use super::serve::{MODEL, PROFILE};
 
 const NAMESPACE: &str = "default";
 const ACCOUNT: &str = "default";
@@ -67,7 +68,8 @@ fn pod(job: &Job, task: &MaintenanceTask) -> Value {
         "annotations": { names::ANNOTATION_TASK: task.name_any() },
         "ownerReferences": [job.controller_owner_ref(&())],
     });
-    let container = json!({ "name": names::AGENT_CONTAINER, "image": "bench:1" });
+    let environment = [json!({ "name": variables::LLM_MODEL, "value": MODEL })];
+    let container = json!({ "name": names::AGENT_CONTAINER, "image": "bench:1", "env": environment });
     json!({ "metadata": metadata, "spec": { "serviceAccountName": ACCOUNT, "containers": [container] } })
 }
 

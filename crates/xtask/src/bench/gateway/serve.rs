@@ -26,6 +26,8 @@ pub const KEY: &str = "PUNCHING_FIST_BENCH_KEY";
 pub const METRICS: &str = "/metrics";
 /// The profile of all runs.
 pub const PROFILE: &str = "bench";
+/// Its model.
+pub const MODEL: &str = "openai/scripted";
 
 /// Where everything is.
 #[derive(clap::Args)]
@@ -59,7 +61,7 @@ pub async fn run(arguments: &Arguments) -> Outcome {
 fn settings(upstream: &str) -> Result<Settings, Box<dyn Error>> {
     let profile = json!({
         "image": "bench:1",
-        "model": "openai/scripted",
+        "model": MODEL,
         "gateway": true,
         "baseURL": upstream,
         "key": { "env": KEY },
