@@ -149,7 +149,13 @@ impl Callers {
         let pods = Api::<Pod>::namespaced(self.client.clone(), &bound.namespace);
         let pod = within(pods.get_opt(&bound.pod)).await.map_err(|error| away("reading the pod", &error))?;
         let pod = pod.ok_or_else(|| Refusal::Refused(format!("the pod {} is gone", bound.pod)))?;
-        caller(&bound, &pod).map_err(|why| Refusal::Refused(format!("the pod {} {why}", bound.pod)))
+        let caller = caller(&bound, &pod);
+        let caller = caller.map_err(|why| Refusal::Refused(format!("the pod {} {why}", bound.pod)))?;
+        // A word that is final would end the run, of which only this attempt is over: its agent is told to stop next.
+        if pod.metadata.deletion_timestamp.is_some() {
+            return Err(Refusal::Unavailable(format!("the pod {} is being deleted", bound.pod)));
+        }
+        Ok(caller)
     }
 
     async fn review(&self, token: &str) -> Result<TokenReviewStatus, Refusal> {
@@ -252,7 +258,6 @@ fn caller(bound: &Bound, pod: &Pod) -> Result<Caller, &'static str> {
     let checks = [
         (pod.metadata.uid.as_deref() == Some(&bound.pod_uid), "is another one than the token's"),
         (spec_account.unwrap_or("default") == bound.account, "runs as another ServiceAccount"),
-        (pod.metadata.deletion_timestamp.is_none(), "is being deleted"),
         (!matches!(phase, Some("Succeeded" | "Failed")), "has ended"),
         (is_agents(pod.labels()), "is no agent's"),
     ];

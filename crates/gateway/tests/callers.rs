@@ -142,3 +142,18 @@ async fn a_token_is_asked_about_once_a_minute_whoever_asks() {
     ground.settled().await;
     assert_eq!((ground.usage().total.calls, ground.usage().in_flight.len()), (8, 0));
 }
+
+/// It gets SIGTERM in a moment: a final word before that would end the run and not the attempt.
+#[tokio::test]
+async fn a_pod_that_is_being_deleted_is_not_told_that_its_run_is_over() {
+    let ground = Ground::new("openai/m").await;
+    let mut pod = common::pod("openai/m");
+    pod.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
+    ground.api.seed(&pod);
+    for asked in 1..=2 {
+        let answer = ground.post("/v1/chat/completions", &body()).await;
+        assert_eq!((answer.word().as_str(), answer.status.as_u16()), ("Unavailable", 503));
+        assert_eq!(ground.api.calls_of("get", "pods").len(), asked, "that isn't remembered");
+    }
+    assert!(ground.provider.asked().is_empty());
+}
