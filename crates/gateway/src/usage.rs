@@ -5,7 +5,8 @@ use serde_json::Value;
 use crate::budget::Tokens;
 use crate::endpoint::Endpoint;
 
-/// What was said so far: in a stream, a later word replaces an earlier one, field by field.
+/// What was said so far. In a stream counts only grow, so of each the most that was said is taken: some servers end with a
+/// zero for what they told at the beginning.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Said {
     whole: Counts,
@@ -62,21 +63,21 @@ impl Counts {
 impl Said {
     /// Takes in a `usage` object.
     pub(crate) fn hear(&mut self, usage: &Value) {
-        let later = |_, later| later;
-        self.whole = self.whole.with(Counts::read(usage), later);
+        self.whole = self.whole.with(Counts::read(usage), u64::max);
         let rounds = usage["iterations"].as_array().map(Vec::as_slice).unwrap_or_default();
         let rounds =
             rounds.iter().map(Counts::read).reduce(|sum, round| sum.with(round, u64::saturating_add));
-        self.rounds = self.rounds.with(rounds.unwrap_or_default(), later);
+        self.rounds = self.rounds.with(rounds.unwrap_or_default(), u64::max);
     }
 
-    /// The tokens, if enough was said. Anthropic counts what goes through the cache beside the input, OpenAI within it.
+    /// The tokens, if enough was said: no call uses none, so what says so only holds a place. Anthropic counts what goes
+    /// through the cache beside the input, OpenAI within it.
     pub(crate) fn tokens(&self, endpoint: Endpoint) -> Option<Tokens> {
         let said = self.whole.with(self.rounds, u64::max);
         let (input, output) = (said.input?, said.output?);
         let cache_read = said.cache_read.unwrap_or_default();
         let cache_write = said.cache_write.unwrap_or_default();
-        Some(match endpoint {
+        let tokens = match endpoint {
             Endpoint::Messages | Endpoint::CountTokens => Tokens {
                 input: input.saturating_add(cache_read).saturating_add(cache_write),
                 output,
@@ -89,7 +90,8 @@ impl Said {
                 let output = output.max(said.total.unwrap_or_default().saturating_sub(input));
                 Tokens { input, output, cache_read, cache_write: cache_write.min(input - cache_read) }
             }
-        })
+        };
+        (tokens.input > 0 || tokens.output > 0).then_some(tokens)
     }
 }
 
@@ -165,15 +167,32 @@ mod tests {
     }
 
     #[test]
+    fn what_was_counted_once_is_not_taken_back() {
+        let mut said = Said::default();
+        for usage in [
+            r#"{"input_tokens":500,"cache_read_input_tokens":40,"output_tokens":1}"#,
+            r#"{"input_tokens":0,"cache_read_input_tokens":0,"output_tokens":7}"#,
+        ] {
+            said.hear(&serde_json::from_str(usage).unwrap());
+        }
+        let tokens = Tokens { input: 540, output: 7, cache_read: 40, cache_write: 0 };
+        assert_eq!(said.tokens(Endpoint::Messages), Some(tokens));
+    }
+
+    #[test]
     fn what_says_less_says_nothing() {
         for body in [
             r#"{"usage":{"prompt_tokens":100}}"#,
             r#"{"usage":{"prompt_tokens":-1,"completion_tokens":7}}"#,
+            r#"{"usage":{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}}"#,
             r#"{"usage":null}"#,
             r#"{"choices":[]}"#,
             "<html>",
         ] {
             assert_eq!(of_answer(Endpoint::ChatCompletions, body.as_bytes()), None, "{body}");
         }
+        let cached = r#"{"usage":{"input_tokens":0,"output_tokens":0,"cache_read_input_tokens":9}}"#;
+        assert!(of_answer(Endpoint::Messages, cached.as_bytes()).is_some());
+        assert_eq!(of_answer(Endpoint::Messages, cached.replace('9', "0").as_bytes()), None);
     }
 }

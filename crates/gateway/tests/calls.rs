@@ -144,6 +144,7 @@ async fn what_may_have_been_answered_stays_charged() {
     for (script, code) in [
         (Script::Json(200, r#"{"choices":[]}"#.to_owned()), 200),
         (Script::Json(200, "<html>".to_owned()), 200),
+        (Script::Json(200, r#"{"usage":{"prompt_tokens":0,"completion_tokens":0}}"#.to_owned()), 200),
         (Script::Json(502, "{}".to_owned()), 502),
         (Script::Json(504, "{}".to_owned()), 504),
         (Script::Json(524, "{}".to_owned()), 524),
