@@ -7,8 +7,8 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
-use http::StatusCode;
 use http::header::CONTENT_TYPE;
+use http::{HeaderValue, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use punching_fist_core::money::Money;
@@ -29,6 +29,7 @@ use crate::relay::Relay;
 use crate::upstream::answer_headers;
 use crate::usage;
 
+const STREAM: &str = "text/event-stream";
 /// A longer answer in one piece is none.
 const ANSWER_MAX: usize = LONG_MAX / 2;
 /// Of a longer error only so much is shown.
@@ -97,10 +98,7 @@ impl Out {
         let mut back = Response::new(Body::empty());
         *back.status_mut() = parts.status;
         *back.headers_mut() = answer_headers(&parts.headers, &self.key);
-        let streams = parts
-            .headers
-            .get(CONTENT_TYPE)
-            .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+        let streams = parts.headers.get(CONTENT_TYPE).is_some_and(is_stream);
         if parts.status.is_redirection() || parts.status.is_informational() {
             self.settle(End::Free);
             let message =
@@ -209,6 +207,12 @@ impl Out {
     }
 }
 
+/// Types have no case.
+fn is_stream(kind: &HeaderValue) -> bool {
+    let start = kind.as_bytes().get(..STREAM.len());
+    start.is_some_and(|start| start.eq_ignore_ascii_case(STREAM.as_bytes()))
+}
+
 fn without(key: &str, bytes: Bytes) -> Bytes {
     if !keys::says(&bytes, key) {
         return bytes;
@@ -216,10 +220,10 @@ fn without(key: &str, bytes: Bytes) -> Bytes {
     String::from_utf8_lossy(&bytes).replace(key, REDACTED).into()
 }
 
-/// Whether that is the word of a proxy that didn't wait any longer, while the model may go on. 520 and 524 are
-/// Cloudflare's. Other errors are the provider's own, which takes no money for them.
+/// Whether that is the word of a proxy that didn't wait any longer, while the model may go on: 408 is LiteLLM's, 499
+/// nginx's, 520 and 524 are Cloudflare's. Other errors are the provider's own, which takes no money for them.
 fn gave_up(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 502 | 504 | 520 | 524)
+    matches!(status.as_u16(), 408 | 499 | 502 | 504 | 520 | 524)
 }
 
 impl Meter {
@@ -317,5 +321,22 @@ impl Streaming {
 impl Drop for Streaming {
     fn drop(&mut self) {
         self.close(false);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_is_one_however_its_type_is_written() {
+        for (kind, expected) in [
+            ("text/event-stream", true),
+            ("Text/Event-Stream;charset=UTF-8", true),
+            ("application/json", false),
+            ("text", false),
+        ] {
+            assert_eq!(is_stream(&HeaderValue::from_static(kind)), expected, "{kind}");
+        }
     }
 }

@@ -120,7 +120,7 @@ async fn the_token_comes_in_either_header_and_the_key_goes_where_the_provider_wa
 #[tokio::test]
 async fn what_the_provider_refuses_costs_nothing_and_passes_through() {
     let ground = Ground::new("openai/m").await;
-    for code in [400, 401, 429, 500, 503, 529] {
+    for code in [400, 401, 403, 404, 422, 429, 500, 501, 503, 521, 529] {
         let text = format!(r#"{{"error":"{code} for {KEY}"}}"#);
         ground.provider.script([Script::Json(code, text)]);
         let answer = ground.post("/v1/chat/completions", &body()).await;
@@ -132,7 +132,7 @@ async fn what_the_provider_refuses_costs_nothing_and_passes_through() {
             (0, Some("0"), 0)
         );
     }
-    assert_eq!(ground.provider.asked().len(), 6, "nothing is tried again");
+    assert_eq!(ground.provider.asked().len(), 11, "nothing is tried again");
     ground.provider.script([Script::Header(302, "location", "http://elsewhere".to_owned())]);
     let answer = ground.post("/v1/chat/completions", &body()).await;
     assert_eq!((answer.status.as_u16(), answer.word().as_str()), (502, "Unavailable"));
@@ -145,6 +145,8 @@ async fn what_may_have_been_answered_stays_charged() {
         (Script::Json(200, r#"{"choices":[]}"#.to_owned()), 200),
         (Script::Json(200, "<html>".to_owned()), 200),
         (Script::Json(200, r#"{"usage":{"prompt_tokens":0,"completion_tokens":0}}"#.to_owned()), 200),
+        (Script::Json(408, "{}".to_owned()), 408),
+        (Script::Json(499, "{}".to_owned()), 499),
         (Script::Json(502, "{}".to_owned()), 502),
         (Script::Json(504, "{}".to_owned()), 504),
         (Script::Json(524, "{}".to_owned()), 524),
