@@ -4,6 +4,8 @@ use bytes::BytesMut;
 
 /// An event that is longer goes on as it comes, unread.
 const EVENT_MAX: usize = 4 << 20;
+/// What takes more than this leaves no memory behind.
+const KEPT_MAX: usize = 64 << 10;
 /// The longest beginning of an event's end: `\n\r`, and the line's own `\r`.
 const END_LEN: usize = 3;
 
@@ -62,7 +64,12 @@ impl Events {
 
     fn take(&mut self, count: usize) -> BytesMut {
         self.looked = 0;
-        self.pending.split_to(count)
+        let taken = self.pending.split_to(count);
+        if count > KEPT_MAX {
+            // The rest would keep the whole buffer for as long as the stream lasts.
+            self.pending = BytesMut::from(&self.pending[..]);
+        }
+        taken
     }
 
     /// Where the first event ends.
@@ -114,5 +121,20 @@ mod tests {
         }
         assert!(whole == ["data: 1\n\n"], "{} events", whole.len());
         assert_eq!(parts, text.len() - whole[0].len());
+    }
+
+    #[test]
+    fn a_long_one_leaves_no_memory_behind() {
+        let long = format!("data: {}\n\n", "x".repeat(EVENT_MAX - 100));
+        for rest in ["", "data: 1\n"] {
+            let mut events = Events::default();
+            for chunk in [&*long, rest].concat().as_bytes().chunks(65_536) {
+                events.push(chunk);
+            }
+            assert!(matches!(events.next(), Some(Piece::Event(event)) if event.len() == long.len()));
+            // More than is left of the buffer, which would be used again.
+            events.push(&[b'x'; 1000]);
+            assert!(events.pending.capacity() <= KEPT_MAX, "{} are kept", events.pending.capacity());
+        }
     }
 }
