@@ -4,8 +4,16 @@
 use std::borrow::Cow;
 
 /// Fields whose text is of no use once it is changed: signed, encrypted, or a file in base64.
-const OPAQUE: [&str; 7] =
-    ["data", "file_data", "b64_json", "signature", "thinking", "encrypted_content", "redacted_content"];
+const OPAQUE: [&str; 8] = [
+    "data",
+    "file_data",
+    "b64_json",
+    "signature",
+    "thought_signature",
+    "thinking",
+    "encrypted_content",
+    "redacted_content",
+];
 
 /// What is shorter may be a secret, and is no file.
 const OPAQUE_MIN: usize = 65;
@@ -94,7 +102,7 @@ mod tests {
     #[test]
     fn strings_change_and_nothing_else_does() {
         let file = |key: &str, start: &str| format!(r#"{{"{key}":"{start}{}hunter2"}}"#, "a".repeat(60));
-        for key in ["signature", "data", "encrypted_content", "thinking"] {
+        for key in ["signature", "thought_signature", "data", "encrypted_content", "thinking"] {
             assert_eq!(hide(&file(key, "")), file(key, ""));
         }
         assert_eq!(hide(&file("url", "data:image/png;base64,")), file("url", "data:image/png;base64,"));
