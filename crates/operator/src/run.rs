@@ -31,6 +31,9 @@ use crate::wiring::{Controller, Parts, PartsError};
 const LEASE: &str = "punching-fist";
 /// How long webhook and controller may take to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long answers of a model may go on when a part of this process has ended by itself. They need neither Lease nor
+/// controller, and are paid for; but nobody else may be serving, and no new process takes over before this one is gone.
+const LAST_ANSWERS: Duration = Duration::from_secs(120);
 /// How long giving the Lease back may take.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -192,8 +195,8 @@ impl Replica {
             self.step_down(async { drop(tokio::join!(webhook, leading)) }).await;
             drain(gateway, signals).await;
         } else {
-            // Nobody else may be serving: to be back soon is worth more than an answer.
-            let _ = timeout(STOP_TIMEOUT, drain(gateway, signals)).await;
+            // The controller is gone with its Lease, and so are its passes: kube aborts them.
+            let _ = timeout(LAST_ANSWERS, drain(gateway, signals)).await;
         }
         info!("stopped");
         ended
