@@ -1,5 +1,6 @@
 //! One pass over one object: observe, decide, build, apply, status.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -10,6 +11,7 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
 use punching_fist_api::{Phase, Task, reasons};
 use punching_fist_core::job::{self, Run};
+use punching_fist_core::meter::{self, Rest};
 use punching_fist_core::pods::{self, Obstacle, PodRecord};
 use punching_fist_core::run::{self, Decision, Mirror, Observed, Outcome, Progress, ReportSource, Say};
 use punching_fist_core::status::ControllerStatus;
@@ -45,14 +47,18 @@ pub(crate) struct Pass<'a, K: Task> {
     api: Api<K>,
     jobs: Api<Job>,
     uid: String,
+    /// As the cache has it.
+    job: Option<Arc<Job>>,
     generation: i64,
     status: ControllerStatus,
     now: Timestamp,
 }
 
-/// Whether the gateway counts what the task uses.
-fn is_metered<K: Task>(task: &K, context: &Context) -> bool {
-    context.settings.profile(&task.task_spec().agent.profile).is_some_and(|profile| profile.gateway)
+/// The task's Job, as the cache has it.
+fn cached_job<K: Task>(task: &K, uid: &str, context: &Context) -> Option<Arc<Job>> {
+    let namespace = task.meta().namespace.as_deref()?;
+    let job = context.jobs.get(&ObjectRef::new(&job::name(uid)).within(namespace))?;
+    jobs::is_of(&job, uid).then_some(job)
 }
 
 /// Whether something goes on, or ends, for no reason that a pod's status tells.
@@ -68,24 +74,28 @@ impl<'a, K: Task> Pass<'a, K> {
     /// Looks at `task` now.
     pub(crate) fn new(task: &'a K, context: &'a Context) -> Result<Self, Error> {
         let namespace = task.namespace().ok_or(Error::Incomplete("namespace"))?;
+        let uid = task.uid().ok_or(Error::Incomplete("uid"))?;
+        let job = cached_job(task, &uid, context);
+        let metered = meter::is_metered(task, job.as_deref(), &context.settings);
         Ok(Self {
             task,
             context,
             api: Api::namespaced(context.client.clone(), &namespace),
             jobs: Api::namespaced(context.client.clone(), &namespace),
-            uid: task.uid().ok_or(Error::Incomplete("uid"))?,
+            uid,
+            job,
             generation: task.meta().generation.unwrap_or(0),
-            status: ControllerStatus::read(task, is_metered(task, context)),
+            status: ControllerStatus::read(task, metered),
             now: (context.clock)(),
         })
     }
 
     /// Makes it.
     pub(crate) async fn run(&self) -> Result<Action, Error> {
-        let job = self.cached_job();
-        match self.decide(job.as_deref(), None) {
+        let job = self.job.as_deref();
+        match self.decide(job, None) {
             Decision::Seek(lost) => self.seek(&lost).await,
-            decision => self.explained(decision, job.as_deref()).await,
+            decision => self.explained(decision, job).await,
         }
     }
 
@@ -115,12 +125,6 @@ impl<'a, K: Task> Pass<'a, K> {
             Decision::Follow(progress) => self.follow(&progress).await,
             Decision::Finish(outcome) => self.finish(outcome).await,
         }
-    }
-
-    fn cached_job(&self) -> Option<std::sync::Arc<Job>> {
-        let namespace = self.task.meta().namespace.as_deref()?;
-        let job = self.context.jobs.get(&ObjectRef::new(&job::name(&self.uid)).within(namespace))?;
-        jobs::is_of(&job, &self.uid).then_some(job)
     }
 
     fn decide(&self, job: Option<&Job>, explanation: Option<&Obstacle>) -> Decision {
@@ -172,7 +176,20 @@ impl<'a, K: Task> Pass<'a, K> {
         if let Some(job) = job.filter(|job| phase::is_over(job) && ttl(job) != Some(wanted)) {
             jobs::set_ttl(&self.jobs, job, wanted).await?;
         }
-        Ok(Action::requeue(AT_REST))
+        self.rest().await
+    }
+
+    /// What calls have cost that died with a replica of the gateway is written when nobody can settle them any more.
+    async fn rest(&self) -> Result<Action, Error> {
+        let usage = self.task.task_status().and_then(|status| status.usage.as_ref());
+        match meter::rest(usage, self.now) {
+            Rest::Nothing => Ok(Action::requeue(AT_REST)),
+            Rest::Look(after) => Ok(Action::requeue(AT_REST.min(after.unsigned_abs()))),
+            Rest::Write(usage) => {
+                write::usage(&self.api, self.task, &usage).await?;
+                Ok(Action::requeue(SOON))
+            }
+        }
     }
 
     /// Without a Job that tells by its TTL whether the end was seen to, only the time can: a task that followed and was

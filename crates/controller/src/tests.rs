@@ -15,6 +15,7 @@ mod faults;
 mod fields;
 mod following;
 mod held;
+mod meter;
 mod preflight;
 mod queue;
 mod refusals;

@@ -3,6 +3,7 @@
 use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use punching_fist_api::{Task, names};
+use punching_fist_core::meter::GatewayUsage;
 use punching_fist_core::status::ControllerStatus;
 use serde::Serialize;
 use serde_json::json;
@@ -35,6 +36,12 @@ pub(crate) async fn status<K: Task>(api: &Api<K>, task: &K, status: &ControllerS
 pub(crate) async fn report<K: Task>(api: &Api<K>, task: &K, report: Report<'_>) -> Result<K, Error> {
     let status = ReportStatus { result: report };
     apply(api, task, names::MANAGER_REPORT, &status).await.map_err(Error::api("writing the report"))
+}
+
+/// Writes what a run has used, in the place of the gateway.
+pub(crate) async fn usage<K: Task>(api: &Api<K>, task: &K, usage: &GatewayUsage) -> Result<K, Error> {
+    let status = json!({ "usage": usage });
+    apply(api, task, names::MANAGER_GATEWAY, &status).await.map_err(Error::api("writing the usage"))
 }
 
 /// With `force`: without it a field of another manager would be a 409 too, and could not be told from a changed object.

@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use punching_fist_api::{Task, TaskSpec, names};
 use punching_fist_protocol::ExitCode;
+use punching_fist_protocol::pod::variables;
 
 use crate::pod;
 use crate::profile::{AgentProfile, Settings};
@@ -44,6 +45,13 @@ pub fn name(task_uid: &str) -> String {
 /// label, whoever made it.
 pub fn has_made(task_uid: &str, pod: &str) -> bool {
     pod.strip_prefix(&name(task_uid)).is_some_and(|rest| rest.starts_with('-'))
+}
+
+/// Whether the agents of that Job call the model by the gateway.
+pub fn is_metered(job: &Job) -> bool {
+    let pod = job.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
+    let variables = pod.into_iter().flat_map(|pod| &pod.containers).flat_map(|container| &container.env);
+    variables.flatten().any(|variable| variable.name == variables::TOKEN_FILE)
 }
 
 /// Builds the Job; none if `task` isn't an object that the API server knows, with name and UID.

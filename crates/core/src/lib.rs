@@ -10,6 +10,7 @@ pub mod conditions;
 pub mod identity;
 pub mod incident;
 pub mod job;
+pub mod meter;
 pub mod money;
 pub mod notification;
 pub mod phase;

@@ -6,37 +6,19 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use punching_fist_api::{Reservation, RunUsage, Usage};
+use punching_fist_api::{Reservation, RunUsage};
+use punching_fist_core::meter::{amount, most};
 use punching_fist_core::money::Money;
 use punching_fist_core::profile::Prices;
-use serde::Serialize;
+
+pub use punching_fist_core::meter::{GatewayUsage, OVER_AFTER};
 
 /// How many calls of one run may be under way: the list in the status has no more room.
 pub const CALLS_MAX: usize = 64;
 /// How often a replica says of a call that it goes on.
 pub const RENEWED_EVERY: Duration = Duration::from_secs(60);
-/// A call of which no replica has said so for this long is over: its replica is dead. An engine's patience is longer, so
-/// the run still learns of it that its budget is spent.
-pub const OVER_AFTER: SignedDuration = SignedDuration::from_mins(5);
-
-/// The fields of a task's status that belong to the gateway, and no others: an apply takes over every field that it
-/// holds, and deletes every field that it held before and leaves out. The agent's steps are the controller's.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct GatewayUsage {
-    input_tokens: i64,
-    output_tokens: i64,
-    cache_read_tokens: i64,
-    cache_write_tokens: i64,
-    calls: i64,
-    #[serde(rename = "costUSD")]
-    cost_usd: String,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    in_flight: Vec<Reservation>,
-}
-
 /// What a model charges for a million tokens.
 #[derive(Clone, Copy, Debug)]
 pub struct Rates {
@@ -135,22 +117,13 @@ impl Rates {
     }
 }
 
-/// The most that a status can say, and what stands for an amount that can't be read: past every budget.
-fn most() -> Money {
-    Money::parse("999999999999999").unwrap_or_default()
-}
-
-fn amount(text: &str) -> Money {
-    Money::parse(text).unwrap_or_else(most)
-}
-
 /// Decides on a call, from what stands in the status.
 pub fn reserve(usage: Option<&RunUsage>, ask: &Ask) -> Decision {
     let mut usage = GatewayUsage::read(usage);
     usage.fold(ask.now);
     // Who can't spend anything isn't stopped: such is a model that costs nothing.
     if ask.charge > Money::ZERO {
-        let spent = amount(&usage.cost_usd);
+        let spent = usage.spent();
         if spent >= ask.budget {
             return Decision::Spent(spent);
         }
@@ -179,7 +152,7 @@ pub fn settle(usage: Option<&RunUsage>, id: &str, end: End, now: Timestamp) -> O
         End::Free => {}
         End::Unknown => usage.spend(amount(&entry.charge_usd)),
         End::Used(tokens, cost) => {
-            usage.count(&tokens);
+            count(&mut usage, &tokens);
             usage.spend(cost);
         }
     }
@@ -215,59 +188,14 @@ pub fn is_reserved(usage: Option<&RunUsage>, id: &str) -> bool {
     usage.is_some_and(|usage| usage.in_flight.iter().any(|entry| entry.id == id))
 }
 
-impl GatewayUsage {
-    fn read(usage: Option<&RunUsage>) -> Self {
-        let RunUsage { total, in_flight } = usage.cloned().unwrap_or_default();
-        let Usage {
-            input_tokens,
-            output_tokens,
-            cache_read_tokens,
-            cache_write_tokens,
-            calls,
-            iterations: _,
-            cost_usd,
-        } = total;
-        let cost_usd = cost_usd.unwrap_or_else(|| Money::ZERO.to_string());
-        Self {
-            input_tokens,
-            output_tokens,
-            cache_read_tokens,
-            cache_write_tokens,
-            calls,
-            cost_usd,
-            in_flight,
-        }
-    }
-
-    fn reserved(&self) -> Money {
-        self.in_flight.iter().map(|entry| amount(&entry.charge_usd)).sum()
-    }
-
-    /// Calls that nobody settled and that can't be under way any more are spent.
-    fn fold(&mut self, now: Timestamp) {
-        let is_over = |entry: &Reservation| now.duration_since(entry.time.0) > OVER_AFTER;
-        let (over, open) = std::mem::take(&mut self.in_flight).into_iter().partition(is_over);
-        self.in_flight = open;
-        let over: Vec<Reservation> = over;
-        for entry in over {
-            self.spend(amount(&entry.charge_usd));
-        }
-    }
-
-    fn spend(&mut self, cost: Money) {
-        self.calls = self.calls.saturating_add(1);
-        self.cost_usd = (amount(&self.cost_usd) + cost).min(most()).to_string();
-    }
-
-    fn count(&mut self, tokens: &Tokens) {
-        let add = |sum: &mut i64, count: u64| {
-            *sum = sum.saturating_add(i64::try_from(count).unwrap_or(i64::MAX));
-        };
-        add(&mut self.input_tokens, tokens.input);
-        add(&mut self.output_tokens, tokens.output);
-        add(&mut self.cache_read_tokens, tokens.cache_read);
-        add(&mut self.cache_write_tokens, tokens.cache_write);
-    }
+fn count(usage: &mut GatewayUsage, tokens: &Tokens) {
+    let add = |sum: &mut i64, count: u64| {
+        *sum = sum.saturating_add(i64::try_from(count).unwrap_or(i64::MAX));
+    };
+    add(&mut usage.input_tokens, tokens.input);
+    add(&mut usage.output_tokens, tokens.output);
+    add(&mut usage.cache_read_tokens, tokens.cache_read);
+    add(&mut usage.cache_write_tokens, tokens.cache_write);
 }
 
 #[cfg(test)]

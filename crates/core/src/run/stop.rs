@@ -6,6 +6,7 @@ use punching_fist_api::{OnResolved, Task, reasons};
 
 use super::{Mirror, Observed, Say, is_resolved};
 use crate::attempts;
+use crate::meter;
 use crate::money::Money;
 use crate::phase::JobState;
 use crate::pods::{self, Obstacle, PodState};
@@ -42,7 +43,7 @@ fn budget<K: Task>(seen: &Observed<'_, K>, state: &JobState, run: &Mirror) -> Op
     if run.attempts.is_empty() || ends_by_itself || (profile.gateway && is_working) {
         return None;
     }
-    let spent = if profile.gateway { metered(seen.task) } else { summed(run) }?;
+    let spent = if profile.gateway { metered(seen) } else { summed(run) }?;
     let budget = profile.budget_of(seen.task.task_spec());
     (spent >= budget).then(|| {
         let message = format!(
@@ -53,8 +54,8 @@ fn budget<K: Task>(seen: &Observed<'_, K>, state: &JobState, run: &Mirror) -> Op
     })
 }
 
-fn metered<K: Task>(task: &K) -> Option<Money> {
-    Money::parse(task.task_status()?.usage.as_ref()?.total.cost_usd.as_deref()?)
+fn metered<K: Task>(seen: &Observed<'_, K>) -> Option<Money> {
+    meter::spent(seen.task.task_status()?.usage.as_ref()?, seen.now)
 }
 
 fn summed(run: &Mirror) -> Option<Money> {

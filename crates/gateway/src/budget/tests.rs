@@ -1,6 +1,7 @@
 //! Tables, and any interleaving of replicas that reserve, settle and die.
 
 use proptest::prelude::*;
+use punching_fist_api::Usage;
 
 use super::*;
 

@@ -71,6 +71,18 @@ fn what_the_gateway_counted_is_what_was_spent() {
 }
 
 #[test]
+fn a_call_that_nobody_settled_is_spent_after_a_while() {
+    let fault = [spent("p", 10, "ProviderFault", "9")];
+    for (age, expected) in [(301, "stop"), (200, "follow")] {
+        let mut status = started();
+        let call = json!({"id": "a", "chargeUSD": "0.5", "time": at(1 - age).to_string()});
+        status["usage"] = json!({"costUSD": "0.5", "inFlight": [call]});
+        let decision = decided_by(json!({"gateway": true}), status, &job(json!({"failed": 1})), &fault);
+        assert_eq!(say(&decision).0, expected, "{age}");
+    }
+}
+
+#[test]
 fn the_end_of_a_run_without_money_says_what_was_spent_and_of_what() {
     let pods = [spent("p", 10, "ProviderFault", "1.25")];
     let Decision::Stop(say) = decided_by(json!({}), started(), &job(json!({"failed": 1})), &pods) else {
