@@ -12,7 +12,6 @@ use http::{HeaderValue, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use punching_fist_core::money::Money;
-use punching_fist_protocol::{REDACTED, Redactor};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 use tracing::debug;
@@ -22,7 +21,7 @@ use crate::client::{self, Client};
 use crate::endpoint::Endpoint;
 use crate::error::Refusal;
 use crate::held::{Answers, Held, LONG_MAX};
-use crate::keys;
+use crate::keys::Key;
 use crate::ledger::Reserved;
 use crate::metrics::Metrics;
 use crate::relay::Relay;
@@ -67,7 +66,7 @@ pub(crate) struct Out {
     /// The task's UID.
     pub(crate) run: String,
     /// What no answer may say, though some providers and proxies repeat what they were sent.
-    pub(crate) key: String,
+    pub(crate) key: Arc<Key>,
     pub(crate) answers: Arc<Answers>,
 }
 
@@ -89,11 +88,7 @@ impl Patience {
 
 impl Out {
     /// Passes an answer on.
-    pub(crate) async fn pass(
-        self,
-        response: http::Response<Incoming>,
-        redactor: &Redactor,
-    ) -> Result<Response, Refusal> {
+    pub(crate) async fn pass(self, response: http::Response<Incoming>) -> Result<Response, Refusal> {
         let (parts, body) = response.into_parts();
         let mut back = Response::new(Body::empty());
         *back.status_mut() = parts.status;
@@ -106,7 +101,7 @@ impl Out {
             return Err(Refusal::Unreachable(message));
         }
         *back.body_mut() = if !parts.status.is_success() {
-            self.close_failed(parts.status, body, redactor).await
+            self.close_failed(parts.status, body).await
         } else if streams {
             self.stream(body).await?
         } else {
@@ -116,11 +111,13 @@ impl Out {
     }
 
     /// Some errors say the key that they don't like.
-    async fn close_failed(self, status: StatusCode, body: Incoming, redactor: &Redactor) -> Body {
+    async fn close_failed(self, status: StatusCode, body: Incoming) -> Body {
+        let key = self.key.clone();
         let read = self.read(body, ERROR_MAX, Instant::now() + self.patience.piece).await;
         self.close(if gave_up(status) { End::Unknown } else { End::Free }, "upstream_error");
         let Ok((bytes, held)) = read else { return Body::empty() };
-        Body::from(held.keep(redactor.redact(&String::from_utf8_lossy(&bytes)).into()))
+        let shown = key.redactor().redact(&String::from_utf8_lossy(&bytes));
+        Body::from(held.keep(shown.into()))
     }
 
     async fn whole(self, body: Incoming) -> Result<Body, Refusal> {
@@ -133,7 +130,7 @@ impl Out {
         };
         let started = Instant::now();
         let tokens = usage::of_answer(self.endpoint, &bytes);
-        let shown = held.keep(without(&self.key, bytes));
+        let shown = held.keep(self.key.out_of(bytes));
         self.meter.own(started.elapsed());
         self.close_told(tokens);
         Ok(Body::from(shown))
@@ -211,13 +208,6 @@ impl Out {
 fn is_stream(kind: &HeaderValue) -> bool {
     let start = kind.as_bytes().get(..STREAM.len());
     start.is_some_and(|start| start.eq_ignore_ascii_case(STREAM.as_bytes()))
-}
-
-fn without(key: &str, bytes: Bytes) -> Bytes {
-    if !keys::says(&bytes, key) {
-        return bytes;
-    }
-    String::from_utf8_lossy(&bytes).replace(key, REDACTED).into()
 }
 
 /// Whether that is the word of a proxy that didn't wait any longer, while the model may go on: 408 is LiteLLM's, 499
@@ -303,7 +293,7 @@ impl Streaming {
 
     fn without_key(&self, piece: Bytes) -> Bytes {
         match &self.out {
-            Some(out) => without(&out.key, piece),
+            Some(out) => out.key.out_of(piece),
             None => piece,
         }
     }

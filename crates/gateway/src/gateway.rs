@@ -1,7 +1,6 @@
 //! One call's way: who asks, what for, may it go out, out it goes, what did it cost.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex as Lock, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -16,7 +15,6 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use kube::Client;
 use punching_fist_core::money::Money;
 use punching_fist_core::profile::{AgentProfile, Prices, Protocol, Settings};
-use punching_fist_protocol::Redactor;
 use tokio::time::{Instant, timeout};
 
 use crate::answer::{Meter, Out, Patience};
@@ -25,7 +23,7 @@ use crate::endpoint::{self, Endpoint};
 use crate::error::Refusal;
 use crate::held::Answers;
 use crate::identity::{self, Caller, Callers};
-use crate::keys::Keys;
+use crate::keys::{Key, Keys};
 use crate::ledger::{Ledger, Reserved, Wish};
 use crate::metrics::Metrics;
 use crate::request::{self, Outgoing};
@@ -76,7 +74,6 @@ struct Inner {
     timeouts: Timeouts,
     requests: Room,
     answers: Arc<Answers>,
-    redactors: Lock<BTreeMap<String, (String, Arc<Redactor>)>>,
 }
 
 /// A request whose sender is known, with what its profile has for it.
@@ -84,8 +81,7 @@ struct Asking<'a> {
     caller: &'a Arc<Caller>,
     profile: &'a AgentProfile,
     endpoint: Endpoint,
-    key: String,
-    redactor: Arc<Redactor>,
+    key: Arc<Key>,
 }
 
 /// A call that is known to be allowed, but for its budget.
@@ -143,7 +139,6 @@ impl Gateway {
             timeouts,
             requests: Room::new(),
             answers: Arc::new(Answers::new()),
-            redactors: Lock::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -208,8 +203,7 @@ impl Inner {
         body: Body,
     ) -> Result<Response, Refusal> {
         let key = self.keys.read(&caller.profile).ok_or_else(|| no_key(&caller.profile))?;
-        let redactor = self.redactor(&caller.profile, &key);
-        let asking = Asking { caller, profile, endpoint, key, redactor };
+        let asking = Asking { caller, profile, endpoint, key };
         let prepared = self.prepare(&asking, head, body).await?;
         self.send(&asking, prepared).await
     }
@@ -229,7 +223,7 @@ impl Inner {
         let asked = request::Request::read(endpoint, &body, usual, &profile.passed_fields)?;
         let call = Call::new(caller, profile, endpoint, &asked.model)?;
         let Outgoing { body: out, hides_usage } =
-            asked.outgoing(endpoint, profile.redact.then_some(&*asking.redactor));
+            asked.outgoing(endpoint, profile.redact.then_some(asking.key.redactor()));
         let (charge, bytes) = (call.charge(&asked, out.len()), out.len());
         let url = endpoint.url(profile, head.uri.query());
         let request =
@@ -262,7 +256,7 @@ impl Inner {
         let answer = self.upstream.call(request).await;
         drop(place);
         match answer {
-            Ok(response) => out.pass(response, &asking.redactor).await,
+            Ok(response) => out.pass(response).await,
             Err(error) => Err(unanswered(out, &error)),
         }
     }
@@ -275,18 +269,6 @@ impl Inner {
                 "the agent profile {name:?} doesn't use the gateway (agents.{name}.gateway)"
             ))
         })
-    }
-
-    fn redactor(&self, profile: &str, key: &str) -> Arc<Redactor> {
-        let mut redactors = self.redactors.lock().unwrap_or_else(PoisonError::into_inner);
-        match redactors.get(profile) {
-            Some((known, redactor)) if known == key => redactor.clone(),
-            _ => {
-                let redactor = Arc::new(Redactor::from_values([key]));
-                redactors.insert(profile.to_owned(), (key.to_owned(), redactor.clone()));
-                redactor
-            }
-        }
     }
 
     /// Asks for the call's place in the budget; what isn't charged needs none.

@@ -6,16 +6,19 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use http::HeaderValue;
 use memchr::memmem;
 use punching_fist_core::profile::{ModelKey, Settings};
+use punching_fist_protocol::{REDACTED, Redactor};
 
 /// A shorter key is none that anybody gave out, such as servers without keys are told: it is a word of other texts too.
 const KEY_MIN: usize = 16;
 
-/// Whether a text says the key.
-pub(crate) fn says(text: &[u8], key: &str) -> bool {
-    key.len() >= KEY_MIN && memmem::find(text, key.as_bytes()).is_some()
+/// A model's key, and what takes it out of texts.
+pub struct Key {
+    text: String,
+    redactor: Redactor,
 }
 
 /// The keys by agent profile; clones share what was read.
@@ -26,14 +29,14 @@ pub struct Keys {
 
 enum Source {
     /// Variables don't change while a process lives.
-    Env(Option<String>),
+    Env(Option<Arc<Key>>),
     File(PathBuf, Mutex<Option<Content>>),
 }
 
 /// A file as it was read.
 struct Content {
     seen: (SystemTime, u64),
-    key: Option<String>,
+    key: Option<Arc<Key>>,
 }
 
 impl Keys {
@@ -45,7 +48,7 @@ impl Keys {
     }
 
     /// The key of that profile, if there is one. A file is read again when it has changed.
-    pub fn read(&self, profile: &str) -> Option<String> {
+    pub fn read(&self, profile: &str) -> Option<Arc<Key>> {
         match self.sources.get(profile)? {
             Source::Env(key) => key.clone(),
             Source::File(path, content) => {
@@ -76,9 +79,39 @@ fn refresh(path: &Path, content: &mut Option<Content>) {
 }
 
 /// A key is sent in a header: what can't stand there is none.
-fn usable(text: &str) -> Option<String> {
+fn usable(text: &str) -> Option<Arc<Key>> {
     let key = text.trim();
-    (!key.is_empty() && HeaderValue::from_str(key).is_ok()).then(|| key.to_owned())
+    (!key.is_empty() && HeaderValue::from_str(key).is_ok()).then(|| Arc::new(Key::new(key)))
+}
+
+impl Key {
+    fn new(text: &str) -> Self {
+        let secret = Some(text).filter(|text| text.len() >= KEY_MIN);
+        Self { text: text.to_owned(), redactor: Redactor::from_values(secret) }
+    }
+
+    /// The key itself.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Takes it out of texts, with words in the shape of well-known tokens.
+    pub(crate) fn redactor(&self) -> &Redactor {
+        &self.redactor
+    }
+
+    /// Whether a text says it.
+    pub(crate) fn is_in(&self, text: &[u8]) -> bool {
+        self.text.len() >= KEY_MIN && memmem::find(text, self.text.as_bytes()).is_some()
+    }
+
+    /// An answer without it.
+    pub(crate) fn out_of(&self, bytes: Bytes) -> Bytes {
+        if !self.is_in(&bytes) {
+            return bytes;
+        }
+        String::from_utf8_lossy(&bytes).replace(&self.text, REDACTED).into()
+    }
 }
 
 #[cfg(test)]
@@ -99,28 +132,37 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
         let keys = keys(&serde_json::json!({"file": path}));
-        assert_eq!(keys.read("a"), None);
+        assert!(keys.read("a").is_none());
         for (text, key) in
             [("sk-one\n", Some("sk-one")), ("", None), ("sk-\none", None), ("sk-three", Some("sk-three"))]
         {
             fs::write(&path, text).unwrap();
-            assert_eq!(keys.read("a").as_deref(), key, "{text:?}");
+            assert_eq!(keys.read("a").as_deref().map(Key::text), key, "{text:?}");
         }
         fs::remove_file(&path).unwrap();
-        assert_eq!(keys.read("a"), None);
-        assert_eq!(keys.read("another"), None);
+        assert!(keys.read("a").is_none() && keys.read("another").is_none());
     }
 
     #[test]
     fn a_variable_that_is_not_set_is_no_key() {
-        assert_eq!(keys(&serde_json::json!({"env": "PUNCHING_FIST_NO_SUCH_VARIABLE"})).read("a"), None);
+        let unset = keys(&serde_json::json!({"env": "PUNCHING_FIST_NO_SUCH_VARIABLE"}));
+        assert!(unset.read("a").is_none());
         assert!(keys(&serde_json::json!({"env": "PATH"})).read("a").is_some());
     }
 
     #[test]
     fn a_key_that_is_a_word_is_not_looked_for() {
-        for (key, expected) in [("sk-0123456789abcdef", true), ("EMPTY", false), ("a", false), ("", false)] {
-            assert_eq!(says(b"the key EMPTY or sk-0123456789abcdef", key), expected, "{key}");
+        let text = "ask ollama or EMPTY, with 0123456789abcdef";
+        for (key, expected) in [
+            ("0123456789abcdef", "ask ollama or EMPTY, with [redacted]"),
+            ("ollama", text),
+            ("EMPTY", text),
+            ("a", text),
+        ] {
+            let key = usable(key).unwrap();
+            assert_eq!(key.redactor().redact(text), expected);
+            assert_eq!(key.out_of(text.into()), expected);
+            assert_eq!(key.is_in(text.as_bytes()), text != expected);
         }
     }
 }

@@ -33,5 +33,5 @@ mod upstream;
 mod usage;
 
 pub use gateway::{Gateway, Timeouts};
-pub use keys::Keys;
+pub use keys::{Key, Keys};
 pub use metrics::Metrics;

@@ -18,7 +18,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::time::timeout;
 use tracing::warn;
 
-use crate::keys;
+use crate::keys::Key;
 
 /// How long a connection may take, TLS included.
 const CONNECT: Duration = Duration::from_secs(15);
@@ -137,7 +137,7 @@ pub(crate) fn request(
     protocol: Protocol,
     url: &str,
     headers: &HeaderMap,
-    key: &str,
+    key: &Key,
     body: Bytes,
 ) -> Result<Request<Full<Bytes>>, http::Error> {
     let mut request = Request::builder().method(Method::POST).uri(url).body(Full::new(body))?;
@@ -151,8 +151,8 @@ pub(crate) fn request(
     // What is compressed can't be read on its way.
     out.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     let (name, value) = match protocol {
-        Protocol::OpenAi => (header::AUTHORIZATION, format!("Bearer {key}")),
-        Protocol::Anthropic => (HeaderName::from_static("x-api-key"), key.to_owned()),
+        Protocol::OpenAi => (header::AUTHORIZATION, format!("Bearer {}", key.text())),
+        Protocol::Anthropic => (HeaderName::from_static("x-api-key"), key.text().to_owned()),
     };
     let mut value = HeaderValue::try_from(value)?;
     value.set_sensitive(true);
@@ -161,9 +161,8 @@ pub(crate) fn request(
 }
 
 /// What of an answer's headers comes back.
-pub(crate) fn answer_headers(headers: &HeaderMap, key: &str) -> HeaderMap {
+pub(crate) fn answer_headers(headers: &HeaderMap, key: &Key) -> HeaderMap {
     let kept_back = |name: &HeaderName| KEPT_BACK.contains(&name.as_str());
-    let passed =
-        headers.iter().filter(|(name, value)| !kept_back(name) && !keys::says(value.as_bytes(), key));
+    let passed = headers.iter().filter(|(name, value)| !kept_back(name) && !key.is_in(value.as_bytes()));
     passed.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
