@@ -81,6 +81,11 @@ impl Refusal {
         }
     }
 
+    /// Who has no token has no connection to keep either.
+    pub(crate) fn closes(&self) -> bool {
+        matches!(self, Self::NoSuchPath | Self::Unauthenticated(_))
+    }
+
     /// As the API of that protocol says it.
     pub(crate) fn response(&self, protocol: Protocol) -> Response {
         let (status, word) = (self.status(), self.word());
@@ -89,8 +94,7 @@ impl Refusal {
         if status.is_server_error() {
             response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
         }
-        // Who has no token has no connection to keep either.
-        if matches!(self, Self::NoSuchPath | Self::Unauthenticated(_)) {
+        if self.closes() {
             response.headers_mut().insert(CONNECTION, CLOSE);
         }
         response

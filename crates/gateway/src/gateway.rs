@@ -10,14 +10,14 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::Method;
 use http::request::Parts;
-use http_body::Body as _;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::Full;
 use kube::Client;
 use punching_fist_core::money::Money;
 use punching_fist_core::profile::{AgentProfile, Prices, Protocol, Settings};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use crate::answer::{Meter, Out, Patience};
+use crate::body;
 use crate::budget::{End, Rates};
 use crate::endpoint::{self, Endpoint};
 use crate::error::Refusal;
@@ -31,12 +31,8 @@ use crate::room::{Place, Room};
 use crate::tasks::Tasks;
 use crate::upstream::{self, Upstream, UpstreamError};
 
-/// The longest request; a longer one is answered 413.
-const BODY_MAX: usize = 8 << 20;
-/// While it is read and rewritten it is there as it came, as it goes out, and in part once more.
+/// While a body is read and rewritten it is there as it came, as it goes out, and in part once more.
 const BODY_COPIES: usize = 3;
-/// How long a client may take to send it.
-const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// What is counted where no profile is known.
 const NO_PROFILE: &str = "none";
 
@@ -158,14 +154,18 @@ async fn serve(State(gateway): State<Gateway>, request: Request) -> Response {
     let inner = &gateway.inner;
     let endpoint = Endpoint::of(request.uri().path()).filter(|_| request.method() == Method::POST);
     let protocol = endpoint.map_or_else(|| endpoint::guess(request.headers()), Endpoint::protocol);
+    let (head, mut body) = request.into_parts();
     let (profile, answer) = match endpoint {
-        Some(endpoint) => inner.answer(endpoint, request).await,
+        Some(endpoint) => inner.answer(endpoint, &head, &mut body).await,
         None => (None, Err(Refusal::NoSuchPath)),
     };
     answer.unwrap_or_else(|refusal| {
         let profile = profile.as_deref().unwrap_or(NO_PROFILE);
         inner.metrics.call(profile, refusal.outcome());
         tracing::debug!(%refusal, profile, "a call is not passed on");
+        if !refusal.closes() {
+            body::drain(body);
+        }
         refusal.response(protocol)
     })
 }
@@ -175,10 +175,10 @@ impl Inner {
     async fn answer(
         &self,
         endpoint: Endpoint,
-        request: Request,
+        head: &Parts,
+        body: &mut Body,
     ) -> (Option<String>, Result<Response, Refusal>) {
-        let (head, body) = request.into_parts();
-        let caller = match self.caller(&head).await {
+        let caller = match self.caller(head).await {
             Ok(caller) => caller,
             Err(refusal) => return (None, Err(refusal)),
         };
@@ -186,7 +186,7 @@ impl Inner {
             Ok(profile) => profile,
             Err(refusal) => return (None, Err(refusal)),
         };
-        let answer = self.pass(endpoint, &caller, profile, &head, body).await;
+        let answer = self.pass(endpoint, &caller, profile, head, body).await;
         (Some(caller.profile.clone()), answer)
     }
 
@@ -200,7 +200,7 @@ impl Inner {
         caller: &Arc<Caller>,
         profile: &AgentProfile,
         head: &Parts,
-        body: Body,
+        body: &mut Body,
     ) -> Result<Response, Refusal> {
         let key = self.keys.read(&caller.profile).ok_or_else(|| no_key(&caller.profile))?;
         let asking = Asking { caller, profile, endpoint, key };
@@ -213,11 +213,11 @@ impl Inner {
         &self,
         asking: &Asking<'a>,
         head: &Parts,
-        body: Body,
+        body: &mut Body,
     ) -> Result<Prepared<'a>, Refusal> {
         let Asking { caller, profile, endpoint, .. } = *asking;
-        let mut place = self.requests.place(&caller.task_uid, length(&body)? * BODY_COPIES).await?;
-        let body = read_body(body).await?;
+        let mut place = self.requests.place(&caller.task_uid, body::length(body)? * BODY_COPIES).await?;
+        let body = body::read(body).await?;
         let started = Instant::now();
         let usual = Protocol::of(&caller.model).map_or(&*caller.model, |(_, name)| name);
         let asked = request::Request::read(endpoint, &body, usual, &profile.passed_fields)?;
@@ -304,21 +304,6 @@ impl<'a> Call<'a> {
     fn charge(&self, asked: &request::Request<'_>, bytes: usize) -> Money {
         let input = asked.input_max(bytes as u64, self.prices.max_input_tokens);
         self.rates.charge(input, asked.output_max(self.prices.max_output_tokens))
-    }
-}
-
-/// How long a body may be: as long as it says, else as any may.
-fn length(body: &Body) -> Result<usize, Refusal> {
-    let said = body.size_hint().exact().map(usize::try_from);
-    said.unwrap_or(Ok(BODY_MAX)).ok().filter(|bytes| *bytes <= BODY_MAX).ok_or(Refusal::TooLarge(BODY_MAX))
-}
-
-async fn read_body(body: Body) -> Result<Bytes, Refusal> {
-    match timeout(BODY_TIMEOUT, Limited::new(body, BODY_MAX).collect()).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::TooLarge(BODY_MAX)),
-        Ok(Err(_)) => Err(Refusal::BodyBroken("the request's body broke off")),
-        Err(_) => Err(Refusal::BodyBroken("the request's body took too long")),
     }
 }
 

@@ -8,6 +8,7 @@
 //! one stays charged.
 
 mod answer;
+mod body;
 mod bounded;
 pub mod budget;
 mod client;
