@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::time::timeout;
 
 use crate::error::Refusal;
+use crate::surrogates;
 
 /// The longest request; a longer one is answered 413.
 pub(crate) const BODY_MAX: usize = 8 << 20;
@@ -24,14 +25,20 @@ pub(crate) fn length(body: &Body) -> Result<usize, Refusal> {
     said.unwrap_or(Ok(BODY_MAX)).ok().filter(|bytes| *bytes <= BODY_MAX).ok_or(Refusal::TooLarge(BODY_MAX))
 }
 
-/// Reads it to its end.
+/// Reads it to its end, as JSON that can be read.
 pub(crate) async fn read(body: &mut Body) -> Result<Bytes, Refusal> {
     match timeout(BODY_TIMEOUT, Limited::new(body, BODY_MAX).collect()).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Ok(body)) => Ok(mended(body.to_bytes())),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::TooLarge(BODY_MAX)),
         Ok(Err(_)) => Err(Refusal::BodyBroken("the request's body broke off")),
         Err(_) => Err(Refusal::BodyBroken("the request's body took too long")),
     }
+}
+
+fn mended(body: Bytes) -> Bytes {
+    let mut body = BytesMut::from(body);
+    surrogates::mend(&mut body);
+    body.freeze()
 }
 
 /// Takes the rest of a body off the wire while its refusal is on the way. A connection that is closed with bytes unread

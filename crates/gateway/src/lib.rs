@@ -29,6 +29,7 @@ mod reach;
 mod relay;
 mod request;
 mod room;
+mod surrogates;
 mod tasks;
 mod upstream;
 mod usage;

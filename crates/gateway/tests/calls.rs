@@ -273,6 +273,24 @@ async fn secrets_stay_here_unless_the_profile_says_otherwise() {
     }
 }
 
+/// As Python's JSON has bytes that are no text.
+#[tokio::test]
+async fn half_characters_stop_no_call_and_hide_no_secret() {
+    let ground = Ground::new("openai/m").await;
+    ground.provider.script([Script::Json(200, OPENAI.to_owned())]);
+    let text = format!(r#""half \udc80 and {KEY}""#);
+    let call = format!(r#"{{"function":{{"name":"run","arguments":{text}}}}}"#);
+    let message = format!(r#"{{"content":{text},"tool_calls":[{call}]}}"#);
+    let sent = format!(r#"{{"model":"m","max_tokens":50,"messages":[{message}]}}"#);
+    let (parts, _) = request("/v1/chat/completions", &body()).into_parts();
+    let answer = send(&ground.router(), http::Request::from_parts(parts, sent.into())).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let message = ground.provider.asked()[0].body["messages"][0].clone();
+    let expected = "half \u{fffd} and [redacted]";
+    assert_eq!(message["content"], expected);
+    assert_eq!(message["tool_calls"][0]["function"]["arguments"], expected);
+}
+
 #[tokio::test]
 async fn a_body_that_is_too_long_is_refused() {
     let ground = Ground::new("openai/m").await;
