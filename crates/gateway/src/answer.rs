@@ -11,7 +11,6 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use punching_fist_core::money::Money;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 use tracing::debug;
@@ -181,7 +180,6 @@ impl Out {
         match tokens {
             Some(tokens) => {
                 let cost = self.rates.cost(&tokens);
-                self.meter.used(&tokens, cost);
                 self.close(End::Used(tokens, cost), "answered");
             }
             None if self.reserved.is_none() => self.close(End::Free, "answered"),
@@ -224,10 +222,6 @@ impl Meter {
     fn count(&mut self, outcome: &str) {
         self.is_counted = true;
         self.metrics.call(&self.profile, outcome);
-    }
-
-    fn used(&self, tokens: &Tokens, cost: Money) {
-        self.metrics.used(&self.profile, tokens, cost.to_string().parse().unwrap_or_default());
     }
 
     /// `more`: what the gateway itself took after the answer had come.

@@ -47,6 +47,7 @@ pub(crate) struct Reserved {
     ledger: Ledger,
     caller: Arc<Caller>,
     id: String,
+    charge: Money,
     /// What it ends with if nobody says more; none if nothing is written or all is said.
     unsaid: Option<End>,
     /// Says that it goes on.
@@ -113,6 +114,7 @@ impl Ledger {
             ledger: self.clone(),
             caller: wish.caller.clone(),
             id: format!("{:016x}", rand::random::<u64>()),
+            charge: wish.charge,
             unsaid: None,
             renewing: None,
         };
@@ -277,6 +279,7 @@ impl Drop for Reserved {
     fn drop(&mut self) {
         self.renewing = None;
         let Some(end) = self.unsaid else { return };
+        self.ledger.metrics.ended(&self.caller.profile, end, self.charge);
         let (ledger, caller, id) = (self.ledger.clone(), self.caller.clone(), std::mem::take(&mut self.id));
         self.ledger.settling.spawn(async move {
             ledger.settle(&caller, &id, end).await;

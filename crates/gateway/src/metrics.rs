@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use prometheus::{CounterVec, Histogram, HistogramOpts, IntCounterVec, Opts, Registry};
+use punching_fist_core::money::Money;
 
-use crate::budget::Tokens;
+use crate::budget::{End, Tokens};
 
 const OWN_BUCKETS: [f64; 10] = [0.0001, 0.000_25, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.25, 1.0];
 const WRITE_BUCKETS: [f64; 10] = [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0];
@@ -30,8 +31,10 @@ impl Metrics {
             "Calls of the model by agents, by what became of them",
         );
         let tokens = Opts::new("punching_fist_gateway_tokens_total", "Tokens, by direction");
-        let cost =
-            Opts::new("punching_fist_gateway_cost_usd_total", "What the models charged, in US dollars");
+        let cost = Opts::new(
+            "punching_fist_gateway_cost_usd_total",
+            "What calls of the model have cost, in US dollars",
+        );
         let own = HistogramOpts::new(
             "punching_fist_gateway_own_duration_seconds",
             "Time that the gateway itself adds to a call, without the API server's",
@@ -59,15 +62,31 @@ impl Metrics {
         self.calls.with_label_values(&[profile, outcome]).inc();
     }
 
-    /// `cost` is for a graph; what is exact stands in the tasks.
-    pub(crate) fn used(&self, profile: &str, tokens: &Tokens, cost: f64) {
+    /// What a call has come to that was charged so much.
+    pub(crate) fn ended(&self, profile: &str, end: End, charge: Money) {
+        match end {
+            End::Free => {}
+            End::Unknown => self.spent(profile, charge),
+            End::Used(tokens, cost) => {
+                self.used(profile, &tokens);
+                self.spent(profile, cost);
+            }
+        }
+    }
+
+    /// For a graph; what is exact stands in the tasks.
+    fn spent(&self, profile: &str, cost: Money) {
+        let cost = cost.to_string().parse().unwrap_or_default();
+        self.cost.with_label_values(&[profile]).inc_by(cost);
+    }
+
+    fn used(&self, profile: &str, tokens: &Tokens) {
         let Tokens { input, output, cache_read, cache_write } = *tokens;
         let counts =
             [("input", input), ("output", output), ("cache_read", cache_read), ("cache_write", cache_write)];
         for (direction, count) in counts {
             self.tokens.with_label_values(&[profile, direction]).inc_by(count);
         }
-        self.cost.with_label_values(&[profile]).inc_by(cost);
     }
 
     pub(crate) fn own(&self, time: Duration) {

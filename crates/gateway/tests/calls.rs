@@ -158,6 +158,8 @@ async fn what_may_have_been_answered_stays_charged() {
         assert_eq!(answer.status, code, "{script:?}");
         let usage = ground.usage();
         let charge = format!("0.{:06}", body().to_string().len() + 2 * 50);
+        let counted = format!("cost_usd_total{{profile=\"openhands\"}} {charge}");
+        assert!(ground.metrics().contains(&counted), "{counted}: {}", ground.metrics());
         assert_eq!((usage.total.calls, usage.total.cost_usd), (1, Some(charge)), "{script:?}");
         assert!(usage.in_flight.is_empty());
     }

@@ -138,6 +138,8 @@ async fn a_client_that_goes_away_pays() {
     assert!(ground.usage().in_flight.is_empty());
     let counted = r#"punching_fist_gateway_calls_total{outcome="broken",profile="openhands"} 2"#;
     assert!(ground.metrics().contains(counted), "{}", ground.metrics());
+    let cost = format!("cost_usd_total{{profile=\"openhands\"}} {}", ground.usage().total.cost_usd.unwrap());
+    assert!(ground.metrics().contains(&cost), "{cost}: {}", ground.metrics());
 }
 
 #[tokio::test]
