@@ -303,7 +303,8 @@ impl<'a> Call<'a> {
 
     fn charge(&self, asked: &request::Request<'_>, bytes: usize) -> Money {
         let input = asked.input_max(bytes as u64, self.prices.max_input_tokens);
-        self.rates.charge(input, asked.output_max(self.prices.max_output_tokens))
+        let is_openais = self.profile.base_url.is_none();
+        self.rates.charge(input, asked.output_max(self.prices.max_output_tokens, is_openais))
     }
 }
 

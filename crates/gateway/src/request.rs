@@ -23,6 +23,9 @@ const MEMBERS_MAX: usize = 256;
 const VALUE_MAX: usize = 1024;
 /// Fields that say how many answers are to be given.
 const ANSWERS: [&str; 3] = ["n", "best_of", "candidate_count"];
+/// The limit of an answer as all servers know it, and as OpenAI has it now.
+const OLD_LIMIT: &str = "max_tokens";
+const NEW_LIMIT: &str = "max_completion_tokens";
 /// Tiers of service that cost what the profile's prices say, or less.
 const TIERS: [&str; 4] = ["auto", "default", "flex", "standard_only"];
 
@@ -42,6 +45,8 @@ pub(crate) struct Request<'a> {
 #[derive(Debug, Clone, Copy)]
 struct Output {
     limit: Option<u64>,
+    /// It stands in a field that not every server heeds, and in no other.
+    is_new: bool,
     answers: u64,
 }
 
@@ -105,9 +110,12 @@ impl<'a> Request<'a> {
         if self.holds_media { bytes.max(window) } else { bytes }
     }
 
-    /// The most tokens that may come back.
-    pub(crate) fn output_max(&self, otherwise: u64) -> u64 {
-        self.output.limit.unwrap_or(otherwise).saturating_mul(self.output.answers)
+    /// The most tokens that may come back. `otherwise`: as many as the model gives when nobody limits it. `heeds_new`:
+    /// whether the server is known to heed the newest fields.
+    pub(crate) fn output_max(&self, otherwise: u64, heeds_new: bool) -> u64 {
+        let Output { limit, is_new, answers } = self.output;
+        let least = if is_new && !heeds_new { otherwise } else { 0 };
+        limit.map_or(otherwise, |limit| limit.max(least)).saturating_mul(answers)
     }
 
     /// The body that goes out: without secrets, and with the wish to be told the usage of a stream.
@@ -209,15 +217,16 @@ impl Output {
         let prompts = prompts.and_then(|text| serde_json::from_str::<Vec<IgnoredAny>>(text).ok());
         let prompts = prompts.map_or(1, |prompts| prompts.len() as u64);
         let answers = most(&ANSWERS)?.filter(|_| endpoint.protocol() == Protocol::OpenAi).unwrap_or(1);
-        Ok(Self { limit: most(limits(endpoint))?, answers: answers.saturating_mul(prompts.max(1)) })
+        let is_new = members.text(OLD_LIMIT).is_none() && members.text(NEW_LIMIT).is_some();
+        Ok(Self { limit: most(limits(endpoint))?, is_new, answers: answers.saturating_mul(prompts.max(1)) })
     }
 }
 
 /// The fields in which that endpoint takes a limit of its answer: it heeds no others.
 fn limits(endpoint: Endpoint) -> &'static [&'static str] {
     match endpoint {
-        Endpoint::ChatCompletions => &["max_completion_tokens", "max_tokens"],
-        Endpoint::Completions | Endpoint::Messages => &["max_tokens"],
+        Endpoint::ChatCompletions => &[NEW_LIMIT, OLD_LIMIT],
+        Endpoint::Completions | Endpoint::Messages => &[OLD_LIMIT],
         Endpoint::Responses => &["max_output_tokens"],
         Endpoint::CountTokens => &[],
     }

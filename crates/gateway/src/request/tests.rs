@@ -21,7 +21,27 @@ fn what_is_asked_for() {
         (Responses, r#"{"model":"m","max_output_tokens":7}"#, 7),
         (ChatCompletions, r#"{"model":"m","candidate_count":2}"#, 64),
     ] {
-        assert_eq!(read(endpoint, body).unwrap().output_max(32), output, "{body}");
+        assert_eq!(read(endpoint, body).unwrap().output_max(32, true), output, "{body}");
+    }
+}
+
+#[test]
+fn a_limit_that_a_server_may_not_know_bounds_nothing() {
+    for (body, heeding, others) in [
+        (r#"{"model":"m","max_completion_tokens":1}"#, 1, 32),
+        (r#"{"model":"m","max_completion_tokens":1,"n":2}"#, 2, 64),
+        (r#"{"model":"m","max_completion_tokens":99}"#, 99, 99),
+        (r#"{"model":"m","max_completion_tokens":1,"max_tokens":5}"#, 5, 5),
+        (r#"{"model":"m","max_completion_tokens":1,"max_tokens":null}"#, 1, 32),
+        (r#"{"model":"m","max_tokens":5}"#, 5, 5),
+        (r#"{"model":"m"}"#, 32, 32),
+    ] {
+        let request = read(Endpoint::ChatCompletions, body).unwrap();
+        assert_eq!(
+            (request.output_max(32, true), request.output_max(32, false)),
+            (heeding, others),
+            "{body}"
+        );
     }
 }
 
