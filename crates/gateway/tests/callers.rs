@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::{Ground, NAMESPACE, Script, TASK, request, send};
 use k8s_openapi::api::core::v1::Pod;
 use punching_fist_api::{MaintenanceTask, Phase, names};
@@ -126,6 +128,35 @@ async fn only_a_token_for_this_gateway_gets_through() {
         assert_eq!((answer.word().as_str(), answer.status.as_u16()), ("Unauthenticated", 401), "{token}");
     }
     assert!(ground.api.calls().is_empty(), "what is no token is not asked about");
+}
+
+/// A minute passes for the gateway, and nothing else does: a clock that stands still would run ahead of the sockets.
+async fn a_minute_later() {
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(61)).await;
+    tokio::time::resume();
+}
+
+#[tokio::test]
+async fn a_token_whose_pod_is_gone_is_believed_for_a_minute() {
+    let ground = Ground::new("openai/m").await;
+    ground.provider.script([Script::Json(200, ANSWER.to_owned())]);
+    let reviews = || ground.api.calls_of("create", "tokenreviews").len();
+    for expected in 1..=2 {
+        assert_eq!(ground.post("/v1/chat/completions", &body()).await.status, 200);
+        assert_eq!((reviews(), ground.api.calls_of("get", "pods").len()), (expected, expected));
+        a_minute_later().await;
+    }
+    assert_eq!(ground.post("/v1/chat/completions", &body()).await.status, 200);
+    let mut review = common::review();
+    review["status"] =
+        json!({"authenticated": false, "error": "[invalid bearer token, Token has been invalidated]"});
+    ground.api.inject("create", "tokenreviews", Fault::Answer(201, review.to_string()), Times::Always);
+    assert_eq!(ground.post("/v1/chat/completions", &body()).await.status, 200, "nobody asks yet");
+    a_minute_later().await;
+    let answer = ground.post("/v1/chat/completions", &body()).await;
+    assert_eq!((answer.word().as_str(), answer.status.as_u16()), ("Unauthenticated", 401));
+    assert_eq!((reviews(), ground.provider.asked().len(), ground.usage().total.calls), (4, 4, 4));
 }
 
 #[tokio::test]

@@ -5,8 +5,11 @@ mod common;
 use std::time::Duration;
 
 use axum::body::Body;
-use common::{Ground, Script, TOKEN, nothing_in_flight, request, send};
+use common::{Ground, NAMESPACE, Script, TASK, TOKEN, nothing_in_flight, request, send};
 use futures::StreamExt;
+use prometheus::Registry;
+use punching_fist_api::MaintenanceTask;
+use punching_fist_core::money::Money;
 use punching_fist_testkit::wait::until;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
@@ -140,6 +143,52 @@ async fn a_client_that_goes_away_pays() {
     assert!(ground.metrics().contains(counted), "{}", ground.metrics());
     let cost = format!("cost_usd_total{{profile=\"openhands\"}} {}", ground.usage().total.cost_usd.unwrap());
     assert!(ground.metrics().contains(&cost), "{cost}: {}", ground.metrics());
+}
+
+/// Kills a replica in the middle of a stream, after the first piece was read: nothing of it does anything any more.
+fn killed_in_a_stream(ground: &Ground) -> String {
+    let (api, settings) = (ground.api.clone(), ground.settings.clone());
+    let dying = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let first = runtime.block_on(async {
+            let gateway = common::replica(&api, &settings, &Registry::new(), Duration::from_secs(30));
+            let response = gateway.router().oneshot(request(CHAT, &body())).await.unwrap();
+            let mut pieces = Body::into_data_stream(response.into_body());
+            let first = pieces.next().await.unwrap().unwrap();
+            std::mem::forget((gateway, pieces));
+            first
+        });
+        // Neither run on nor dropped, which would settle the call.
+        std::mem::forget(runtime);
+        String::from_utf8(first.to_vec()).unwrap()
+    });
+    dying.join().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_stream_whose_replica_is_killed_stays_charged_and_stops_nobody() {
+    let ground = Ground::new("openai/m").await;
+    ground.provider.script([Script::Hang(events(&[TEXT])), Script::Stream(events(&[TEXT, USAGE, DONE]))]);
+    assert_eq!(killed_in_a_stream(&ground), TEXT);
+    assert_eq!((ground.usage().in_flight.len(), ground.usage().total.calls), (1, 0));
+    assert_eq!(ground.post(CHAT, &body()).await.status, 200, "another replica serves the next call");
+    let usage = ground.usage();
+    assert_eq!(
+        (usage.in_flight.len(), usage.total.calls, usage.total.cost_usd.as_deref()),
+        (1, 1, Some("0.0012"))
+    );
+    ground.api.change::<MaintenanceTask>(NAMESPACE, TASK, |task| {
+        let usage = task.status.as_mut().unwrap().task.usage.as_mut().unwrap();
+        usage.in_flight[0].time.0 -= jiff::SignedDuration::from_mins(6);
+    });
+    ground.post(CHAT, &body()).await;
+    let usage = ground.usage();
+    let money = |text: &str| Money::parse(text).unwrap();
+    let spent = money(&charge(&body())) + money("0.0024");
+    assert_eq!(
+        (usage.in_flight.len(), usage.total.calls, usage.total.cost_usd),
+        (0, 3, Some(spent.to_string()))
+    );
 }
 
 #[tokio::test]

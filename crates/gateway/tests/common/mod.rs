@@ -190,7 +190,8 @@ impl Ground {
     }
 }
 
-fn replica(api: &RecordingApi, settings: &Settings, registry: &Registry, patience: Duration) -> Gateway {
+/// A replica with a patience of its own.
+pub fn replica(api: &RecordingApi, settings: &Settings, registry: &Registry, patience: Duration) -> Gateway {
     let timeouts = Timeouts { first_byte: patience, piece: patience, whole: patience * 20 };
     let metrics = Metrics::register(registry).unwrap();
     let settings = Arc::new(settings.clone());
