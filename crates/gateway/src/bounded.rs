@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Values by key, at most so many.
 #[derive(Debug)]
@@ -39,6 +40,21 @@ impl<K: Eq + Hash + Clone, V: Clone> Bounded<K, V> {
         let value = make();
         self.put(key, value.clone());
         value
+    }
+}
+
+/// One that calls share.
+#[derive(Debug)]
+pub(crate) struct Shared<K, V>(Mutex<Bounded<K, V>>);
+
+impl<K: Eq + Hash + Clone, V: Clone> Shared<K, V> {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self(Mutex::new(Bounded::new(limit)))
+    }
+
+    /// For as long as nobody else needs it.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Bounded<K, V>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

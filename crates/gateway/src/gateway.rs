@@ -72,28 +72,19 @@ struct Inner {
     answers: Arc<Answers>,
 }
 
-/// A request whose sender is known, with what its profile has for it.
-struct Asking<'a> {
+/// A call whose sender is known, with what its profile has for it.
+struct Call<'a> {
     caller: &'a Arc<Caller>,
     profile: &'a AgentProfile,
     endpoint: Endpoint,
     key: Arc<Key>,
 }
 
-/// A call that is known to be allowed, but for its budget.
-struct Call<'a> {
-    caller: &'a Arc<Caller>,
-    profile: &'a AgentProfile,
-    endpoint: Endpoint,
-    rates: Rates,
-    prices: &'a Prices,
-}
-
-/// A call that is ready to go out, and the memory that it takes.
-struct Prepared<'a> {
-    call: Call<'a>,
+/// A call that is allowed, but for its budget, and ready to go out; and the memory that it takes.
+struct Prepared {
     request: http::Request<Full<Bytes>>,
     hides_usage: bool,
+    rates: Rates,
     charge: Money,
     place: Place,
     /// Time that the gateway itself took.
@@ -203,54 +194,49 @@ impl Inner {
         body: &mut Body,
     ) -> Result<Response, Refusal> {
         let key = self.keys.read(&caller.profile).ok_or_else(|| no_key(&caller.profile))?;
-        let asking = Asking { caller, profile, endpoint, key };
-        let prepared = self.prepare(&asking, head, body).await?;
-        self.send(&asking, prepared).await
+        let call = Call { caller, profile, endpoint, key };
+        let prepared = self.prepare(&call, head, body).await?;
+        self.send(&call, prepared).await
     }
 
     /// Reads a request and makes what goes out of it. What waits after that keeps one copy of the body.
-    async fn prepare<'a>(
-        &self,
-        asking: &Asking<'a>,
-        head: &Parts,
-        body: &mut Body,
-    ) -> Result<Prepared<'a>, Refusal> {
-        let Asking { caller, profile, endpoint, .. } = *asking;
+    async fn prepare(&self, call: &Call<'_>, head: &Parts, body: &mut Body) -> Result<Prepared, Refusal> {
+        let Call { caller, profile, endpoint, ref key } = *call;
         let mut place = self.requests.place(&caller.task_uid, body::length(body)? * BODY_COPIES).await?;
         let body = body::read(body).await?;
         let started = Instant::now();
         let usual = Protocol::of(&caller.model).map_or(&*caller.model, |(_, name)| name);
         let asked = request::Request::read(endpoint, &body, usual, &profile.passed_fields)?;
-        let call = Call::new(caller, profile, endpoint, &asked.model)?;
+        let (rates, prices) = call.prices(&asked.model)?;
         let Outgoing { body: out, hides_usage } =
-            asked.outgoing(endpoint, profile.redact.then_some(asking.key.redactor()));
-        let (charge, bytes) = (call.charge(&asked, out.len()), out.len());
+            asked.outgoing(endpoint, profile.redact.then_some(key.redactor()));
+        let bytes = out.len();
+        let charge = call.charge(&asked, bytes, &rates, prices);
         let url = endpoint.url(profile, head.uri.query());
-        let request =
-            upstream::request(endpoint.protocol(), &url, &head.headers, &asking.key, Bytes::from(out));
+        let request = upstream::request(endpoint.protocol(), &url, &head.headers, key, Bytes::from(out));
         let request = request.map_err(|error| no_way(&caller.profile, &error))?;
         drop(body);
         place.shrink(bytes);
-        Ok(Prepared { call, request, hides_usage, charge, place, own: started.elapsed() })
+        Ok(Prepared { request, hides_usage, rates, charge, place, own: started.elapsed() })
     }
 
     /// Sends a call once there is room for it in the budget.
-    async fn send(&self, asking: &Asking<'_>, prepared: Prepared<'_>) -> Result<Response, Refusal> {
-        let Prepared { call, request, hides_usage, charge, place, own } = prepared;
-        let mut reserved = self.reserve(&call, charge).await?;
+    async fn send(&self, call: &Call<'_>, prepared: Prepared) -> Result<Response, Refusal> {
+        let Prepared { request, hides_usage, rates, charge, place, own } = prepared;
+        let mut reserved = self.reserve(call, charge).await?;
         if let Some(reserved) = &mut reserved {
             reserved.goes_out();
         }
         let out = Out {
             endpoint: call.endpoint,
             hides_usage,
-            rates: call.rates,
+            rates,
             reserved,
             meter: Meter::new(&call.caller.profile, &self.metrics, own),
             patience: self.patience(),
             passing: self.ledger.tracker(),
-            run: asking.caller.task_uid.clone(),
-            key: asking.key.clone(),
+            run: call.caller.task_uid.clone(),
+            key: call.key.clone(),
             answers: self.answers.clone(),
         };
         let answer = self.upstream.call(request).await;
@@ -285,26 +271,22 @@ impl Inner {
 }
 
 impl<'a> Call<'a> {
-    /// A call of that model, if it is the one that the agent was told, and has a price.
-    fn new(
-        caller: &'a Arc<Caller>,
-        profile: &'a AgentProfile,
-        endpoint: Endpoint,
-        model: &str,
-    ) -> Result<Self, Refusal> {
-        let model = format!("{}{model}", endpoint.protocol().prefix());
+    /// What that model charges, if it is the one that the agent was told.
+    fn prices(&self, model: &str) -> Result<(Rates, &'a Prices), Refusal> {
+        let (Self { caller, profile, .. }, prefix) = (self, self.endpoint.protocol().prefix());
+        let model = format!("{prefix}{model}");
         if model != caller.model {
             return Err(another_model(&caller.model, &model));
         }
-        let rates = profile.prices_of(&model).and_then(|prices| Some((Rates::of(prices)?, prices)));
-        let (rates, prices) = rates.ok_or_else(|| not_offered(&caller.profile, &model))?;
-        Ok(Self { caller, profile, endpoint, rates, prices })
+        let prices = profile.prices_of(&model);
+        let rates = prices.and_then(|prices| Some((Rates::of(prices)?, prices)));
+        rates.ok_or_else(|| not_offered(&caller.profile, &model))
     }
 
-    fn charge(&self, asked: &request::Request<'_>, bytes: usize) -> Money {
-        let input = asked.input_max(bytes as u64, self.prices.max_input_tokens);
+    fn charge(&self, asked: &request::Request<'_>, bytes: usize, rates: &Rates, prices: &Prices) -> Money {
         let is_openais = self.profile.base_url.is_none();
-        self.rates.charge(input, asked.output_max(self.prices.max_output_tokens, is_openais))
+        let input = asked.input_max(bytes as u64, prices.max_input_tokens);
+        rates.charge(input, asked.output_max(prices.max_output_tokens, is_openais))
     }
 }
 

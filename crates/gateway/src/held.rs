@@ -2,14 +2,14 @@
 //! a run has only so many. The long ones wait for one of few places, which they get at once or in no part, so that nobody
 //! holds what somebody else waits for.
 
-use std::sync::{Arc, Mutex as Lock, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use crate::bounded::Bounded;
+use crate::bounded::Shared;
 use crate::budget::CALLS_MAX;
 use crate::error::Refusal;
 
@@ -28,7 +28,7 @@ const RUNS_MAX: usize = 1024;
 /// The places that there are.
 pub(crate) struct Answers {
     long: Arc<Semaphore>,
-    runs: Lock<Bounded<String, Share>>,
+    runs: Shared<String, Share>,
 }
 
 /// The places of one run.
@@ -54,22 +54,20 @@ struct Kept {
 
 impl Answers {
     pub(crate) fn new() -> Self {
-        Self { long: Arc::new(Semaphore::new(LONG)), runs: Lock::new(Bounded::new(RUNS_MAX)) }
+        Self { long: Arc::new(Semaphore::new(LONG)), runs: Shared::new(RUNS_MAX) }
     }
 
     /// A place for an answer, when there is one.
     pub(crate) async fn hold(&self, run: &str) -> Result<Held, Refusal> {
-        let share = self.share(run);
+        let share = self.runs.lock().get_or_put(run.to_owned(), Share::new);
         let own = patiently(share.answers.acquire_owned()).await?;
         Ok(Held { _own: own, of_run: share.long, of_all: self.long.clone(), long: None })
     }
+}
 
-    fn share(&self, run: &str) -> Share {
-        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
-        runs.get_or_put(run.to_owned(), || Share {
-            answers: Arc::new(Semaphore::new(CALLS_MAX)),
-            long: Arc::new(Semaphore::new(LONG_OF_RUN)),
-        })
+impl Share {
+    fn new() -> Self {
+        Self { answers: Arc::new(Semaphore::new(CALLS_MAX)), long: Arc::new(Semaphore::new(LONG_OF_RUN)) }
     }
 }
 
@@ -145,6 +143,6 @@ mod tests {
         assert_eq!(answers.long.available_permits(), LONG - 1);
         drop(part);
         assert_eq!(answers.long.available_permits(), LONG);
-        assert_eq!(answers.share("a").answers.available_permits(), CALLS_MAX);
+        assert_eq!(answers.runs.lock().get(&"a".to_owned()).unwrap().answers.available_permits(), CALLS_MAX);
     }
 }

@@ -15,7 +15,7 @@ use crate::names;
 /// Says what of a body isn't passed on; if there is nothing, whether it holds images, documents or films.
 pub(crate) fn look(body: &[u8]) -> Result<bool, String> {
     let mut json = serde_json::Deserializer::from_slice(body);
-    match (Walk { at: Place::Top }).deserialize(&mut json) {
+    match (Walk { at: Position::Top }).deserialize(&mut json) {
         Ok(Seen { reach: None, media, .. }) => Ok(media),
         Ok(Seen { reach: Some(what), .. }) => Err(format!(
             "{what} isn't passed on: what the provider would fetch or run, and what has other prices, has no bound"
@@ -26,7 +26,7 @@ pub(crate) fn look(body: &[u8]) -> Result<bool, String> {
 
 /// Where in the body a value stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place<'a> {
+enum Position<'a> {
     Top,
     /// In the list of tools.
     Tools,
@@ -45,7 +45,7 @@ enum Place<'a> {
     Member(&'a str),
 }
 
-impl<'a> Place<'a> {
+impl<'a> Position<'a> {
     fn of(name: &'a str) -> Self {
         match name {
             // Of a change of tools in the midst of messages.
@@ -78,7 +78,7 @@ struct Seen {
 
 #[derive(Clone, Copy)]
 struct Walk<'a> {
-    at: Place<'a>,
+    at: Position<'a>,
 }
 
 impl Seen {
@@ -91,20 +91,22 @@ impl Walk<'_> {
     /// What is neither text nor made of other values.
     fn plain(self) -> Seen {
         match self.at {
-            Place::Value(name, _) => Seen::reach(format!("a {name:?} that is no text")),
+            Position::Value(name, _) => Seen::reach(format!("a {name:?} that is no text")),
             _ => Seen::default(),
         }
     }
 
     fn text(self, text: &str) -> Seen {
         match self.at {
-            Place::Type => Seen { kind: Some(text.to_owned()), ..Seen::default() },
-            Place::Value(name, known) if !known.contains(&text) => {
+            Position::Type => Seen { kind: Some(text.to_owned()), ..Seen::default() },
+            Position::Value(name, known) if !known.contains(&text) => {
                 Seen::reach(format!("a {name:?} of {text:?}"))
             }
-            Place::Address(name) if is_fetched(name, text) => Seen::reach(format!("an address in {name:?}")),
-            Place::Member(name) if is_address(text) => Seen::reach(format!("an address in {name:?}")),
-            Place::Address(_) | Place::Member(_) => match data_type(text) {
+            Position::Address(name) if is_fetched(name, text) => {
+                Seen::reach(format!("an address in {name:?}"))
+            }
+            Position::Member(name) if is_address(text) => Seen::reach(format!("an address in {name:?}")),
+            Position::Address(_) | Position::Member(_) => match data_type(text) {
                 Some(kind) if kind.starts_with("audio/") => Seen::reach("a sound".to_owned()),
                 kind => Seen { media: kind.is_some(), ..Seen::default() },
             },
@@ -171,8 +173,11 @@ impl<'de> Visitor<'de> for Walk<'_> {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             }
-            let at =
-                if self.at == Place::Context && name == "edits" { Place::Edits } else { Place::of(&name) };
+            let at = if self.at == Position::Context && name == "edits" {
+                Position::Edits
+            } else {
+                Position::of(&name)
+            };
             let value = map.next_value_seed(Walk { at })?;
             if object.take(&name, value) {
                 return Err(A::Error::custom("\"type\" stands there twice"));
@@ -223,16 +228,16 @@ struct Object {
 
 impl Object {
     /// Takes note of a member's name, whatever it holds.
-    fn know(&mut self, at: Place<'_>, name: &str) {
+    fn know(&mut self, at: Position<'_>, name: &str) {
         self.has_schema |= name == "input_schema";
         self.others |= names::is_anything(name);
         let unknown = match at {
-            Place::Tools => !names::is_of_tool(name),
-            Place::Context => name != "edits",
+            Position::Tools => !names::is_of_tool(name),
+            Position::Context => name != "edits",
             _ => false,
         };
         if unknown {
-            let whose = if at == Place::Tools { "a tool" } else { "context_management" };
+            let whose = if at == Position::Tools { "a tool" } else { "context_management" };
             self.inside.reach.get_or_insert_with(|| format!("{name:?} of {whose}"));
         }
     }
@@ -259,28 +264,30 @@ impl Object {
         false
     }
 
-    fn seen(mut self, at: Place<'_>) -> Seen {
+    fn seen(mut self, at: Position<'_>) -> Seen {
         let refused = self.refused(at);
-        let is_call = at != Place::Top && self.kind.as_deref() == Some("tool_use");
+        let is_call = at != Position::Top && self.kind.as_deref() == Some("tool_use");
         let input = if is_call { Seen::default() } else { std::mem::take(&mut self.input) };
         let is_media = at.is_part() && self.kind.as_deref().is_some_and(names::is_media);
         Seen {
             reach: refused.or(self.inside.reach).or(input.reach),
-            media: at != Place::Tools && (is_media || self.inside.media || input.media),
+            media: at != Position::Tools && (is_media || self.inside.media || input.media),
             ..Seen::default()
         }
     }
 
     /// What isn't passed on for what the object is, whatever else it holds.
-    fn refused(&self, at: Place<'_>) -> Option<String> {
+    fn refused(&self, at: Position<'_>) -> Option<String> {
         let kind = self.kind.as_deref();
         match (at, kind) {
             (_, Some(kind)) if names::is_costly_item(kind) => Some(format!("an item of type {kind:?}")),
-            (Place::Tools, Some(kind)) if names::is_client_tool(kind) => None,
-            (Place::Tools, Some(kind)) => Some(format!("a tool of type {kind:?}")),
-            (Place::Tools, None) if self.has_schema => None,
-            (Place::Tools, None) if self.inside.reach.is_none() => Some("a tool without a type".to_owned()),
-            (Place::Edits, kind) if !kind.is_some_and(|kind| kind.starts_with("clear_")) => {
+            (Position::Tools, Some(kind)) if names::is_client_tool(kind) => None,
+            (Position::Tools, Some(kind)) => Some(format!("a tool of type {kind:?}")),
+            (Position::Tools, None) if self.has_schema => None,
+            (Position::Tools, None) if self.inside.reach.is_none() => {
+                Some("a tool without a type".to_owned())
+            }
+            (Position::Edits, kind) if !kind.is_some_and(|kind| kind.starts_with("clear_")) => {
                 Some(format!("an edit of the context of type {:?}", kind.unwrap_or_default()))
             }
             (at, Some(kind)) if at.is_part() && names::is_sound(kind) => Some(format!("{kind:?}")),

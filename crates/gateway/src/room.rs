@@ -1,10 +1,10 @@
 //! Memory for the bodies of requests: bounded over all of them, and for each run, so that no run takes what others need.
 
-use std::sync::{Arc, Mutex as Lock, PoisonError};
+use std::sync::Arc;
 
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
-use crate::bounded::Bounded;
+use crate::bounded::Shared;
 use crate::error::Refusal;
 use crate::held::patiently;
 
@@ -20,7 +20,7 @@ const RUNS_MAX: usize = 1024;
 /// The room that there is.
 pub(crate) struct Room {
     all: Arc<Semaphore>,
-    runs: Lock<Bounded<String, Share>>,
+    runs: Shared<String, Share>,
 }
 
 /// What one run may take of it.
@@ -40,12 +40,13 @@ pub(crate) struct Place {
 
 impl Room {
     pub(crate) fn new() -> Self {
-        Self { all: Arc::new(Semaphore::new(ALL)), runs: Lock::new(Bounded::new(RUNS_MAX)) }
+        Self { all: Arc::new(Semaphore::new(ALL)), runs: Shared::new(RUNS_MAX) }
     }
 
     /// A place for a body of at most that many bytes, when there is one.
     pub(crate) async fn place(&self, run: &str, bytes: usize) -> Result<Place, Refusal> {
-        let (share, size) = (self.share(run), bytes.div_ceil(1024));
+        let share = self.runs.lock().get_or_put(run.to_owned(), Share::new);
+        let size = bytes.div_ceil(1024);
         patiently(async {
             Ok(Place {
                 _call: take(&share.calls, 1).await?,
@@ -54,11 +55,6 @@ impl Room {
             })
         })
         .await
-    }
-
-    fn share(&self, run: &str) -> Share {
-        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
-        runs.get_or_put(run.to_owned(), Share::new)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The tasks as the gateway sees them: read, judged, and written under the version that was judged.
 
-use std::sync::{Arc, Mutex as Lock, PoisonError};
+use std::sync::Arc;
 
 use kube::api::{Patch, PatchParams};
 use kube::core::{ApiResource, Object};
@@ -12,7 +12,7 @@ use punching_fist_core::conditions;
 use serde_json::json;
 use tokio::sync::Mutex;
 
-use crate::bounded::Bounded;
+use crate::bounded::Shared;
 use crate::budget::GatewayUsage;
 use crate::deadline::{CallError, within};
 use crate::error::Refusal;
@@ -22,12 +22,12 @@ use crate::identity::Caller;
 const TASKS_MAX: usize = 1024;
 
 /// A task of either kind: what they share is all that is read.
-type Shared = Object<TaskSpec, TaskStatus>;
+type AnyTask = Object<TaskSpec, TaskStatus>;
 
 /// A task at one version.
 #[derive(Clone, Debug)]
 pub(crate) struct Known {
-    task: Arc<Shared>,
+    task: Arc<AnyTask>,
     /// Read just now, and not remembered. Nothing is refused on what is remembered.
     pub(crate) live: bool,
 }
@@ -35,25 +35,23 @@ pub(crate) struct Known {
 /// Reads and writes tasks, and remembers how they were: only to write without reading, which fails where it is wrong.
 pub(crate) struct Tasks {
     client: Client,
-    remembered: Lock<Bounded<String, Arc<Shared>>>,
-    turns: Lock<Bounded<String, Arc<Mutex<()>>>>,
+    remembered: Shared<String, Arc<AnyTask>>,
+    turns: Shared<String, Arc<Mutex<()>>>,
 }
 
 impl Tasks {
     pub(crate) fn new(client: Client) -> Self {
-        let (remembered, turns) = (Bounded::new(TASKS_MAX), Bounded::new(TASKS_MAX));
-        Self { client, remembered: Lock::new(remembered), turns: Lock::new(turns) }
+        Self { client, remembered: Shared::new(TASKS_MAX), turns: Shared::new(TASKS_MAX) }
     }
 
     /// Who writes to a task waits for the others of this process: else they would only collide.
     pub(crate) fn turn(&self, caller: &Caller) -> Arc<Mutex<()>> {
-        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
-        turns.get_or_put(caller.task_uid.clone(), Arc::default)
+        self.turns.lock().get_or_put(caller.task_uid.clone(), Arc::default)
     }
 
     /// The task as it was when it was last seen here, else as it is; none if it is gone.
     pub(crate) async fn known(&self, caller: &Caller) -> Result<Option<Known>, CallError> {
-        let remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner).get(&caller.task_uid);
+        let remembered = self.remembered.lock().get(&caller.task_uid);
         match remembered {
             Some(task) => Ok(Some(Known { task, live: false })),
             None => self.live(caller).await,
@@ -88,12 +86,12 @@ impl Tasks {
         Ok(())
     }
 
-    fn api(&self, caller: &Caller) -> Api<Shared> {
+    fn api(&self, caller: &Caller) -> Api<AnyTask> {
         Api::namespaced_with(self.client.clone(), &caller.namespace, &resource(caller.kind))
     }
 
     /// Without what no decision reads.
-    fn remember(&self, caller: &Caller, mut task: Shared) -> Arc<Shared> {
+    fn remember(&self, caller: &Caller, mut task: AnyTask) -> Arc<AnyTask> {
         task.metadata.managed_fields = None;
         task.metadata.annotations = None;
         task.spec.prompt = None;
@@ -105,8 +103,7 @@ impl Tasks {
             status.attempts.clear();
         }
         let task = Arc::new(task);
-        let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
-        remembered.put(caller.task_uid.clone(), task.clone());
+        self.remembered.lock().put(caller.task_uid.clone(), task.clone());
         task
     }
 }
