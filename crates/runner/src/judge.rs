@@ -16,6 +16,8 @@ pub enum ProcessEnd {
     Exited(i32),
     /// By a signal.
     Killed(Signal),
+    /// By a real-time signal: they have no names.
+    KilledInRealTime,
     /// By us, after it had said that it is done.
     Lingered,
     /// It didn't: it can't be ended.
@@ -73,7 +75,7 @@ fn verdict(observed: &Observed, codes: ExitCodes, end: ProcessEnd) -> Option<&Fi
     let ended_well = match end {
         ProcessEnd::Exited(code) => code == 0 || codes == ExitCodes::Meaningless,
         ProcessEnd::Lingered => true,
-        ProcessEnd::Killed(_) | ProcessEnd::Unknown => false,
+        ProcessEnd::Killed(_) | ProcessEnd::KilledInRealTime | ProcessEnd::Unknown => false,
     };
     let agrees = observed.is_done() && ended_well;
     observed.finish.as_ref().filter(|_| agrees)?.as_ref().ok()
@@ -115,6 +117,9 @@ fn fault(observed: &Observed, codes: ExitCodes, end: ProcessEnd) -> Fault {
         ),
         ProcessEnd::Killed(signal) => {
             Fault::new(Reason::AgentFault, format!("the engine was ended by {signal}"))
+        }
+        ProcessEnd::KilledInRealTime => {
+            Fault::new(Reason::AgentFault, "the engine was ended by a real-time signal")
         }
         ProcessEnd::Unknown => Fault::new(Reason::AgentFault, "the engine can't be ended"),
     }

@@ -14,19 +14,36 @@ use nix::unistd::Pid;
 use crate::judge::ProcessEnd;
 
 const PAUSE: Duration = Duration::from_millis(5);
+/// To ask about children that have ended, and leave them.
+const WITHOUT_COLLECTING: WaitPidFlag =
+    WaitPidFlag::WEXITED.union(WaitPidFlag::WNOHANG).union(WaitPidFlag::WNOWAIT).union(WaitPidFlag::__WALL);
 
 /// Collects every child that has ended, orphans that fell to us too. Tells how `engine` ended, if it did.
 pub fn reap(engine: Pid) -> Option<ProcessEnd> {
+    let was_there = is_child(engine);
+    let end = collect(engine);
+    let is_nameless = end.is_none() && was_there && !is_child(engine);
+    end.or(is_nameless.then_some(ProcessEnd::KilledInRealTime))
+}
+
+fn collect(engine: Pid) -> Option<ProcessEnd> {
     let mut end = None;
     loop {
         let ended = match waitpid(None, Some(WaitPidFlag::WNOHANG | WaitPidFlag::__WALL)) {
             Ok(WaitStatus::Exited(pid, code)) => Some((pid, ProcessEnd::Exited(code))),
             Ok(WaitStatus::Signaled(pid, signal, _)) => Some((pid, ProcessEnd::Killed(signal))),
+            // A real-time signal ended one: nix has no name for it. It is collected, and which one it was isn't told.
+            Err(Errno::EINVAL) => None,
             Ok(WaitStatus::StillAlive) | Err(_) => return end,
             Ok(_) => None,
         };
         end = ended.filter(|(pid, _)| *pid == engine).map(|(_, end)| end).or(end);
     }
+}
+
+/// Whether it runs, or has ended and isn't collected.
+fn is_child(pid: Pid) -> bool {
+    waitid(Id::Pid(pid), WITHOUT_COLLECTING) != Err(Errno::ECHILD)
 }
 
 /// Ends every process of the pod but this one: as PID 1 all there are, else the engine's group and all descendants,
@@ -80,8 +97,7 @@ fn kill_others() {
 
 /// Whoever has no child has no descendant: an orphan falls to us. The kernel alone is asked: /proc can be kept from us.
 fn is_alone() -> bool {
-    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT | WaitPidFlag::__WALL;
-    waitid(Id::All, flags) == Err(Errno::ECHILD) && (!is_process_1() || is_nobody_else_here())
+    waitid(Id::All, WITHOUT_COLLECTING) == Err(Errno::ECHILD) && (!is_process_1() || is_nobody_else_here())
 }
 
 /// As PID 1: somebody may have come from outside (`kubectl exec`), and the agent's processes into theirs.

@@ -51,6 +51,7 @@ fn engines_that_fail_are_told_apart() {
         ("echo '{\"kind\":\"state\",\"state\":\"finished\"}'", 10, Reason::NoVerdict, "without a verdict"),
         (&format!("{FINISH}\nexit 3"), 10, Reason::AgentFault, "exit code 3"),
         (&format!("{FINISH}\nkill -KILL $$"), 10, Reason::AgentFault, "SIGKILL"),
+        (&format!("{FINISH}\nkill -40 $$"), 10, Reason::AgentFault, "real-time signal"),
         ("echo '{\"kind\":\"finish\",\"verdict\":\"Solved\"}'", 10, Reason::AgentFault, "can't be read"),
         (&format!("{FINISH}\necho '{{\"kind\":\"finish\"}}'"), 10, Reason::AgentFault, "can't be read"),
         (
