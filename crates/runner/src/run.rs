@@ -106,9 +106,10 @@ fn confine(runtime: Runtime, journal: &mut Journal<io::Stdout>) {
     if runtime == Runtime::Docker {
         return;
     }
-    if let Err(error) = seccomp::keep_limits() {
-        let text =
-            format!("the agent can set the runner's limits: the kernel takes no filter of calls: {error}");
+    if let Err(error) = seccomp::keep_to_oneself() {
+        let text = format!(
+            "the agent can set the runner's limits and priority: the kernel takes no filter of calls: {error}"
+        );
         journal.write(Event::Error { reason: None, code: None, text });
     }
 }

@@ -52,6 +52,39 @@ ulimit -n 64 || say 'could not set limits of its own'
 }
 
 #[test]
+fn nobody_else_keeps_the_runner_from_running() {
+    let attack = format!(
+        r#"
+say() {{ echo "{{\"kind\":\"message\",\"text\":\"$1\"}}"; }}
+could() {{ "$@" > /dev/null 2>&1 && say "could $*"; }}
+can() {{ "$@" > /dev/null 2>&1 || say "could not $*"; }}
+# The runner, its threads, and all that have its uid.
+for id in $(ls /proc/1/task); do
+could taskset -cp 0 $id
+could chrt --idle -p 0 $id
+could chrt --batch -p 0 $id
+could python3 -c "import os; os.sched_setparam($id, os.sched_param(0))"
+could renice -n 19 -p $id
+could ionice -c 3 -p $id
+done
+could renice -n 19 -u $(id -u)
+could ionice -c 3 -u $(id -u)
+could renice -n 19 -g 0
+could ionice -c 3 -P 0
+# What is for oneself goes on, and hasn't been refused for another reason.
+can taskset -c 0 true
+can chrt --idle 0 true
+can nice -n 5 true
+can ionice -c 3 true
+can python3 -c 'import os; os.sched_setparam(0, os.sched_param(0)); os.setpriority(os.PRIO_PROCESS, 0, 19)'
+{FINISH}"#
+    );
+    let ended = Pod::new(&attack).with_runner_as_pid_1().run();
+    assert_eq!(ended.ended_with(0, Reason::VerdictReached).verdict, Some(Verdict::Diagnosed));
+    assert_eq!(could(&ended), []);
+}
+
+#[test]
 fn where_the_kernel_takes_no_filter_who_mutes_the_log_ends_the_run() {
     let attack = format!(
         r#"{RUNNING}
