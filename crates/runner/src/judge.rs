@@ -61,10 +61,7 @@ pub fn result(
         return concluded(&observed, finish.clone());
     }
     let refusal = observed.gateway.clone().or(stop);
-    let Fault { reason, text } = refusal.unwrap_or_else(|| {
-        let fault = fault(&observed, codes, end);
-        if observed.is_quoted { fault } else { fault.in_the_gateways_words() }
-    });
+    let Fault { reason, text } = refusal.unwrap_or_else(|| fault(&observed, codes, end));
     let short = ShortResult::without_verdict(reason, text, observed.usage);
     (ShortResult { summary: observed.last_words, acted: observed.acted, ..short }, LongResult::default())
 }
@@ -132,11 +129,9 @@ fn without_conclusion(observed: &Observed) -> Fault {
         Some(State::Finished) if observed.finish.is_none() => "the agent ended without a verdict",
         _ => "the engine ended before the agent was finished",
     };
-    match &observed.error {
-        Some((Some(reason), text)) if *reason != Reason::VerdictReached => Fault::new(*reason, text),
-        Some((_, error)) => Fault::new(Reason::NoVerdict, format!("{text}: {error}")),
-        None => Fault::new(by_state(observed.state), text),
-    }
+    let remark = observed.remark.as_deref().map(|remark| format!(": {remark}")).unwrap_or_default();
+    let unsaid = || Fault::new(by_state(observed.state), format!("{text}{remark}"));
+    observed.error.clone().unwrap_or_else(unsaid)
 }
 
 /// What an end is without a verdict and without an error that says more.
@@ -148,17 +143,19 @@ fn by_state(state: Option<State>) -> Reason {
     }
 }
 
-/// An engine's last error says more than its exit code, if it goes with the code.
+/// An engine's last error says more than its exit code, if it goes with the code. Without one its last line on standard
+/// error does: what a tool couldn't do long before has nothing to do with it.
 fn exited(observed: &Observed, codes: ExitCodes, code: i32) -> Fault {
-    let last = observed.last_complaint.as_deref().map(|line| format!(": {line}")).unwrap_or_default();
-    let error = observed.error.clone();
-    let (said, text) = error.unwrap_or((None, format!("the engine ended with exit code {code}{last}")));
-    let said = said.filter(|reason| *reason != Reason::VerdictReached);
+    let said = observed.error.as_ref().map(|error| error.reason);
     let reason = match codes {
         ExitCodes::Ours => by_code(said, code),
         ExitCodes::Plain | ExitCodes::Meaningless => said.unwrap_or(Reason::AgentFault),
     };
-    Fault::new(reason, text)
+    if let Some(error) = &observed.error {
+        return Fault::new(reason, &error.text);
+    }
+    let last = observed.last_complaint.as_deref().map(|line| format!(": {line}")).unwrap_or_default();
+    Fault::new(reason, format!("the engine ended with exit code {code}{last}")).in_the_gateways_words()
 }
 
 /// The reason for one of the runner's own exit codes.
@@ -208,6 +205,8 @@ mod tests {
     const CIRCLES: &str = r#"{"kind":"state","state":"stuck"}"#;
     const CONFIRMATION: &str = r#"{"kind":"state","state":"awaitingConfirmation"}"#;
     const SPENT: &str = r#"{"kind":"error","reason":"CredentialsRefused","text":"403 punching-fist-gateway: BudgetExceeded: 1"}"#;
+    const TOOL: &str = r#"{"kind":"error","code":"ToolCallRefused","text":"no such file"}"#;
+    const TRACEBACK: &str = r#"{"kind":"log","stream":"stderr","text":"MemoryError: 9"}"#;
     const LIAR: &str = r#"{"kind":"error","reason":"VerdictReached","text":"ha"}"#;
 
     fn assert_judged(lines: &[&str], end: ProcessEnd, expected: Reason) {
@@ -322,6 +321,26 @@ mod tests {
         for (lines, codes, end, expected) in table {
             let (short, _) = result(events(lines), codes, end, None);
             assert_eq!(short.reason, expected, "{lines:?} {codes:?} {end:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_tool_couldnt_do_is_no_end() {
+        use ExitCodes::{Meaningless, Ours};
+        use ProcessEnd::{Exited, Lingered};
+        let table: [(&[&str], ExitCodes, ProcessEnd, Reason, &str); 6] = [
+            (&[TOOL, TRACEBACK], Ours, Exited(1), Reason::AgentFault, "exit code 1: MemoryError: 9"),
+            (&[TOOL], Meaningless, Exited(3), Reason::AgentFault, "exit code 3"),
+            (&[PROVIDER, TOOL], Ours, Exited(10), Reason::ProviderFault, "503"),
+            (&[PROVIDER, TOOL], Meaningless, Exited(0), Reason::ProviderFault, "503"),
+            (&[TOOL, CIRCLES], Meaningless, Lingered, Reason::Stuck, "no such file"),
+            (&[TOOL, LIMITED], Meaningless, Exited(0), Reason::ProviderFault, "no such file"),
+        ];
+        for (lines, codes, end, expected, said) in table {
+            let (short, _) = result(events(lines), codes, end, None);
+            let error = short.error.unwrap_or_default();
+            assert_eq!(short.reason, expected, "{lines:?} {codes:?} {end:?}: {error}");
+            assert!(error.ends_with(said), "{lines:?}: {error}");
         }
     }
 

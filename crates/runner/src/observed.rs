@@ -17,10 +17,10 @@ pub struct Observed {
     pub finish: Option<Result<Finish, String>>,
     /// The last state.
     pub state: Option<State>,
-    /// The last error: its reason, if it is one for an end, and what it says.
-    pub error: Option<(Option<Reason>, String)>,
-    /// The last error is no end of a run: what it says may be anybody's words.
-    pub is_quoted: bool,
+    /// The last error that is an end of a run.
+    pub error: Option<Fault>,
+    /// What the last one says that is none: the run went on behind it.
+    pub remark: Option<String>,
     /// What the model's gateway refused, and why.
     pub gateway: Option<Fault>,
     /// The last line on standard error that isn't empty.
@@ -45,13 +45,7 @@ impl Observed {
         match event {
             Event::Finish(finish) => self.finish = Some(Ok(finish.clone())),
             Event::State { state } => self.state = Some(*state),
-            Event::Error { reason, code, text } => {
-                self.error = Some((*reason, text.clone()));
-                // What a tool shows may quote the gateway: its word is what ends the run, or a call of the model.
-                self.is_quoted = reason.is_none() && code.as_deref() != Some(MODEL_RETRY);
-                let refused = || gateway_word(text).map(|word| Fault::new(word, text));
-                self.gateway = self.gateway.take().or_else(|| if self.is_quoted { None } else { refused() });
-            }
+            Event::Error { reason, code, text } => self.complain(*reason, code.as_deref(), text),
             Event::Log { stream: Stream::Stderr, text } if !text.trim().is_empty() => {
                 self.last_complaint = Some(cut(text.trim(), COMPLAINT_MAX));
             }
@@ -62,6 +56,17 @@ impl Observed {
             | Event::Output { .. }
             | Event::Edit { .. }
             | Event::Log { .. } => {}
+        }
+    }
+
+    fn complain(&mut self, reason: Option<Reason>, code: Option<&str>, text: &str) {
+        // What a tool shows may quote the gateway: its word is what ends the run, or a call of the model.
+        let is_quoted = reason.is_none() && code != Some(MODEL_RETRY);
+        let refused = || gateway_word(text).filter(|_| !is_quoted).map(|word| Fault::new(word, text));
+        self.gateway = self.gateway.take().or_else(refused);
+        match reason.filter(|reason| *reason != Reason::VerdictReached) {
+            Some(reason) => self.error = Some(Fault::new(reason, text)),
+            None => self.remark = Some(text.to_owned()),
         }
     }
 }
