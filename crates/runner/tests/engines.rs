@@ -65,8 +65,9 @@ fn replay(engine: &str, case: &str) -> String {
         (_, code) => format!("exit {code}"),
     };
     let place = place.display();
+    // As the engine wrote them: an event that is there before an earlier one is read before it.
     format!(
-        "[ ! -d '{place}/files' ] || cp -r '{place}/files/.' \"{files}/\"\n\
+        "[ ! -d '{place}/files' ] || (cd '{place}/files' && find . -type f | sort -V | tar -cT -) | tar -xC \"{files}/\"\n\
          cat '{place}/stdout'\ncat '{place}/stderr' >&2\n{end}"
     )
 }
