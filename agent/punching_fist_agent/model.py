@@ -8,7 +8,8 @@ from .protocol import Events
 from .settings import Settings
 
 # Since a call's first fault. A gateway or provider may be away for five minutes; one that takes every call and answers
-# none would else hold the run for LLM_TIMEOUT at each of many attempts.
+# none would else hold the run for LLM_TIMEOUT at each of many attempts. Of the engines that don't look at it themselves
+# the runner keeps the same: `PATIENCE` in crates/runner/src/engine/openhands.rs.
 PATIENCE_SECONDS = 330
 
 

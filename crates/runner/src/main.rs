@@ -17,6 +17,7 @@ mod seccomp;
 mod secrets;
 mod settings;
 mod signals;
+mod silence;
 mod skills;
 mod start;
 mod supervisor;

@@ -19,6 +19,7 @@ use crate::lines::RawLine;
 use crate::observed::Observed;
 use crate::processes;
 use crate::settings::Settings;
+use crate::silence::Silence;
 use crate::start::start;
 use crate::watch::Pending;
 
@@ -50,6 +51,7 @@ pub struct Supervisor<'a, W> {
     deadline: Instant,
     /// Until when the engine may stay in its state.
     linger: Option<Instant>,
+    silence: Silence,
     /// It was asked to end when it was done: as it had stayed in its last state too long, or for another reason.
     lingered: bool,
     /// It was asked to end.
@@ -95,6 +97,7 @@ impl<'a, W: AsFd> Supervisor<'a, W> {
             stop: None,
             deadline: Instant::now() + settings.task.timeout,
             linger: None,
+            silence: Silence::new(settings.engine.most_silence()),
             lingered: false,
             is_asked: false,
             open_pipes: 2,
@@ -104,8 +107,7 @@ impl<'a, W: AsFd> Supervisor<'a, W> {
     /// Goes on until the engine has ended, no process of it is left, and its last line is read.
     pub fn watch(mut self) -> Run {
         while self.end.is_none() {
-            let until = self.linger.map_or(self.deadline, |linger| linger.min(self.deadline));
-            match self.inbox.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            match self.inbox.recv_timeout(self.until().saturating_duration_since(Instant::now())) {
                 Ok(note) => self.take(note),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -119,6 +121,15 @@ impl<'a, W: AsFd> Supervisor<'a, W> {
         self.drain();
         let end = self.conclude();
         Run { observed: self.observed, end, stop: self.stop }
+    }
+
+    /// When there is something to be done, whatever comes.
+    fn until(&self) -> Instant {
+        [self.linger, self.silent_until()].into_iter().flatten().fold(self.deadline, Instant::min)
+    }
+
+    fn silent_until(&self) -> Option<Instant> {
+        self.silence.until().filter(|_| !self.is_asked)
     }
 
     /// If the pod was told to stop, half of its grace may be over. If not, all of it is to come.
@@ -149,10 +160,16 @@ impl<'a, W: AsFd> Supervisor<'a, W> {
 
     fn keep_time(&mut self) {
         let now = Instant::now();
-        if self.end.is_none() && now >= self.deadline {
+        let is_over = |until: Option<Instant>| until.is_some_and(|until| now >= until);
+        if self.end.is_some() {
+            return;
+        }
+        if now >= self.deadline {
             self.out_of_patience();
-        } else if self.end.is_none() && self.linger.is_some_and(|linger| now >= linger) {
+        } else if is_over(self.linger) {
             self.end_stay();
+        } else if is_over(self.silent_until()) {
+            self.end_silence();
         }
     }
 
@@ -220,6 +237,7 @@ impl<'a, W: AsFd> Supervisor<'a, W> {
             Event::State { state } => self.state(state),
             _ => {}
         }
+        self.silence.heard(&event, Instant::now());
         self.observed.observe(&event);
         self.journal.write(event);
         self.keep_limits();
@@ -282,6 +300,11 @@ impl<'a, W: AsFd> Supervisor<'a, W> {
             _ => return self.end_leaving(),
         };
         self.stop(Fault::new(reason, text));
+    }
+
+    fn end_silence(&mut self) {
+        let text = format!("the model has not answered for {} s, retries included", self.silence.seconds());
+        self.stop(Fault::new(Reason::ProviderFault, text));
     }
 
     fn end_leaving(&mut self) {

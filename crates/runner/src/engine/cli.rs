@@ -7,6 +7,7 @@ mod state;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use punching_fist_protocol::pod::variables::{LLM_INPUT_COST_PER_TOKEN, LLM_OUTPUT_COST_PER_TOKEN};
@@ -67,6 +68,10 @@ impl Engine for Cli {
     /// While the model is called it does nothing about SIGINT. What it has printed by then is with us already.
     fn stop_signal(&self) -> Signal {
         Signal::SIGTERM
+    }
+
+    fn most_silence(&self) -> Option<Duration> {
+        Some(openhands::most_silence())
     }
 }
 

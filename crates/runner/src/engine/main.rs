@@ -7,6 +7,7 @@ mod sessions;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use punching_fist_protocol::pod::{Runtime, paths};
@@ -46,6 +47,10 @@ impl Engine for Main {
     /// While the model is called it does nothing about SIGINT. What it has done by then is in its files already.
     fn stop_signal(&self) -> Signal {
         Signal::SIGTERM
+    }
+
+    fn most_silence(&self) -> Option<Duration> {
+        Some(openhands::most_silence())
     }
 }
 

@@ -10,6 +10,7 @@ mod untrusted;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use punching_fist_protocol::{Event, pod};
@@ -29,6 +30,11 @@ pub trait Engine: Sync {
     /// What it takes for a request to end in order.
     fn stop_signal(&self) -> Signal {
         Signal::SIGINT
+    }
+
+    /// How long the model may keep it waiting; none: it ends that by itself.
+    fn most_silence(&self) -> Option<Duration> {
+        None
     }
 
     /// Whether it can't be started without `LLM_MODEL` and a key.

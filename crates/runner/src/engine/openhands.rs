@@ -4,6 +4,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use punching_fist_protocol::{Event, Reason};
 use serde_json::Value;
@@ -24,6 +25,19 @@ pub const RETRY_MAX_WAIT: Number = ("LLM_RETRY_MAX_WAIT", 32);
 pub const RETRY_MULTIPLIER: Number = ("LLM_RETRY_MULTIPLIER", 8);
 /// Seconds that an answer may take: a provider can hang half way through it.
 pub const TIMEOUT: Number = ("LLM_TIMEOUT", 300);
+
+/// How long a call's retries are borne since its first fault, in seconds: as the engine `sdk` has it,
+/// `PATIENCE_SECONDS` in `agent/punching_fist_agent/model.py`.
+const PATIENCE: u32 = 330;
+
+/// How long the model may keep `cli` and `main` waiting. They bear a provider that takes every call and answers none for
+/// [`TIMEOUT`] at each of many attempts: the time limit would come first, and hide whose fault it was. A first attempt, the
+/// patience, and an attempt that began within it have their time.
+pub fn most_silence() -> Duration {
+    let [retries, wait, timeout] = [RETRIES, RETRY_MAX_WAIT, TIMEOUT].map(number);
+    let patience = PATIENCE.min(retries.saturating_mul(wait));
+    Duration::from_secs(2 * u64::from(timeout) + u64::from(patience))
+}
 
 /// Variables that the profile may have set already: what it says stays.
 pub fn unless_set(defaults: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
@@ -161,6 +175,17 @@ mod tests {
             let output = String::from_utf8(output.expect("python3").stdout).expect("Unicode");
             assert_eq!(output, format!("0 {left} 1\n"));
         }
+    }
+
+    #[test]
+    fn a_model_that_hangs_is_found_out_within_an_attempt_and_one_that_is_away_is_borne() {
+        let silence = most_silence().as_secs();
+        // The default of `timeoutSeconds`; five minutes away, and then an answer that takes as long as one may.
+        assert!(silence < 1800 - u64::from(number(TIMEOUT)), "{silence}");
+        assert!(silence > 300 + u64::from(number(TIMEOUT)), "{silence}");
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../agent/punching_fist_agent/model.py");
+        let python = std::fs::read_to_string(path).expect("the engine `sdk`");
+        assert!(python.contains(&format!("\nPATIENCE_SECONDS = {PATIENCE}\n")), "the same for every engine");
     }
 
     #[test]
