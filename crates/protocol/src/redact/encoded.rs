@@ -1,7 +1,6 @@
-//! Well-known tokens within base64: what they are is only seen once it is decoded.
+//! Secrets within base64: well-known tokens are only seen once it is decoded, and known values wherever lines break.
 
 use super::base64::{base64_runs, decode, is_base64};
-use super::tokens::token_spans;
 
 /// How many characters make whole bytes.
 const GROUP: usize = 4;
@@ -14,8 +13,8 @@ struct Block {
     end: usize,
 }
 
-/// Where tokens stand in base64.
-pub fn encoded_spans(text: &[u8]) -> Vec<(usize, usize)> {
+/// Where there is in base64 what `find` finds in plain text.
+pub fn encoded_spans(text: &[u8], find: impl Fn(&[u8]) -> Vec<(usize, usize)>) -> Vec<(usize, usize)> {
     let mut spans = Vec::new();
     let mut done = 0;
     for (start, end) in base64_runs(text) {
@@ -26,8 +25,7 @@ pub fn encoded_spans(text: &[u8]) -> Vec<(usize, usize)> {
         for skipped in 0..GROUP {
             let block = Block::read(text, start + skipped, end);
             done = done.max(block.end);
-            let tokens = token_spans(&block.decoded);
-            spans.extend(tokens.into_iter().flat_map(|span| block.in_text(span)));
+            spans.extend(find(&block.decoded).into_iter().flat_map(|span| block.in_text(span)));
         }
     }
     spans
