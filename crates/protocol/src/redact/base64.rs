@@ -34,10 +34,11 @@ impl Grams {
         }
         let mut spans = Vec::new();
         for (start, end) in base64_runs(text) {
-            let windows = text[start..end].windows(GRAM).enumerate();
-            let known =
-                windows.filter(|(_, gram)| <&[u8; GRAM]>::try_from(*gram).is_ok_and(|gram| self.knows(gram)));
-            spans.extend(known.map(|(at, _)| (start + at, start + at + GRAM)));
+            for (at, gram) in (start..).zip(text[start..end].windows(GRAM)) {
+                if <&[u8; GRAM]>::try_from(gram).is_ok_and(|gram| self.knows(gram)) {
+                    extend(&mut spans, (at, at + GRAM));
+                }
+            }
         }
         spans
     }
@@ -55,6 +56,14 @@ impl Grams {
         });
         let mixed = (low ^ high.rotate_left(29)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         usize::try_from(mixed >> (64 - Self::BITS)).unwrap_or_default()
+    }
+}
+
+/// Adds a piece. One that touches the last one is more of it: a long secret is one span, and not one for each character.
+fn extend(spans: &mut Vec<(usize, usize)>, (start, end): (usize, usize)) {
+    match spans.last_mut().filter(|last| start <= last.1) {
+        Some(last) => last.1 = end,
+        None => spans.push((start, end)),
     }
 }
 
@@ -150,4 +159,19 @@ pub fn base64(bytes: &[u8], last_two: [u8; 2]) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_form_is_one_span() {
+        let mut grams = Grams::default();
+        let form = base64(&[7; 300], *b"+/");
+        grams.add(form.as_bytes());
+        let text = format!("{form} and {form}");
+        let second = form.len() + 5;
+        assert_eq!(grams.spans(text.as_bytes()), [(0, form.len()), (second, second + form.len())]);
+    }
 }
