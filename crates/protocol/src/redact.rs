@@ -1,9 +1,10 @@
 //! Taking secrets out of text before it leaves the pod.
 //!
 //! What is taken: the values that a [`Redactor`] is given, as they stand, as JSON writes them and in base64 (whatever
-//! stands before them, and wrapped into lines), and words in the shape of well-known tokens, as they stand or in base64,
-//! private keys and passwords in addresses. Which variables hold such values, [`is_secret`] tells by their names. An agent that wants to hide a value can (it may print it backwards); this
-//! is for accidents, and for what an attacker gets an obedient agent to print.
+//! stands before them, and wrapped into lines), long tokens among them in pieces too, and words in the shape of well-known
+//! tokens, as they stand or in base64, private keys and passwords in addresses. Which variables hold such values,
+//! [`is_secret`] tells by their names. An agent that wants to hide a value can (it may print it backwards); this is for
+//! accidents, and for what an attacker gets an obedient agent to print.
 
 mod base64;
 mod encoded;
@@ -11,7 +12,7 @@ mod tokens;
 
 use memchr::memmem::Finder;
 
-use base64::{GRAM, Grams, base64_forms};
+use base64::{GRAM, Grams, base64_forms, is_base64};
 use encoded::encoded_spans;
 use tokens::token_spans;
 
@@ -24,6 +25,8 @@ const VALUE_MIN: usize = 8;
 const SECRET_MIN: usize = 6;
 /// What base64 makes of a secret is no word of ordinary text, even in so few characters: those of the shortest one.
 const FORM_MIN: usize = 7;
+/// A key or a token of this length on is known by its pieces too: whoever draws for people breaks it into lines.
+const PIECES_MIN: usize = 32;
 /// A line of a longer secret (a private key) is a secret of its own from this length on.
 const SECRET_LINE_MIN: usize = 16;
 
@@ -50,6 +53,9 @@ impl Redactor {
             }
             let lines = secret.lines().filter(|line| line.len() >= SECRET_LINE_MIN).map(str::to_owned);
             values.extend(lines.chain(json_form(secret)).chain([secret.to_owned()]));
+            if is_long_token(secret) {
+                secret.split('.').for_each(|part| grams.add(part.as_bytes()));
+            }
             for form in base64_forms(secret.as_bytes()) {
                 grams.add(form.as_bytes());
                 // A longer one is found by its pieces.
@@ -96,6 +102,14 @@ pub fn is_secret(name: &str, value: &str) -> bool {
     SECRET_WORDS.iter().any(|word| name.contains(word))
         && !HARMLESS_WORDS.iter().any(|word| name.contains(word))
         && value.trim().len() >= VALUE_MIN
+}
+
+/// Of addresses and sentences, pieces are words of ordinary text: they are known as a whole alone.
+fn is_long_token(secret: &str) -> bool {
+    let is_part = |byte: u8| is_base64(byte) || byte == b'.';
+    secret.len() >= PIECES_MIN
+        && secret.bytes().all(is_part)
+        && secret.bytes().any(|byte| byte.is_ascii_digit())
 }
 
 /// Overlapping and touching spans are one secret.
@@ -209,6 +223,29 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_long_token_goes_though_it_is_drawn_in_pieces() {
+        let token = format!("{}.{}.{}", "kT4u-Zq9_".repeat(9), "Lw8xJ2".repeat(30), "pY6b3".repeat(19));
+        let redactor = Redactor::from_values([&token]);
+        for width in GRAM..=100 {
+            let pieces = token.as_bytes().chunks(width).map(|piece| std::str::from_utf8(piece).unwrap());
+            let drawn: Vec<String> = pieces.map(|piece| format!("│ {piece:width$} │\n")).collect();
+            let redacted = redactor.redact(&drawn.concat());
+            // What a piece at the end of a line or of a part is too short for.
+            let longest = redacted.replace(REDACTED, " ").split(['│', ' ', '\n']).map(str::len).max();
+            assert!(longest.is_some_and(|longest| longest < 2 * GRAM), "{width}: {redacted}");
+            assert!(redacted.matches(REDACTED).count() >= token.len() / width / 2, "{width}: {redacted}");
+        }
+        let address = "postgres.shop-of-the-team.svc.cluster.local:5432/orders1";
+        let redactor = Redactor::from_values([address]);
+        assert_eq!(
+            redactor.redact("at shop-of-the-team.svc.cluster.local"),
+            "at shop-of-the-team.svc.cluster.local"
+        );
+        let words = "correct-horse-battery-staple-and-more";
+        assert_eq!(Redactor::from_values([words]).redact("horse-battery-staple"), "horse-battery-staple");
     }
 
     #[test]
