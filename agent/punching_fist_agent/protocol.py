@@ -8,8 +8,9 @@ import sys
 from enum import IntEnum
 
 PR_SET_DUMPABLE = 4
-# The runner cuts a line to 8 KiB and a verdict's texts to 64, but only after it took the secrets out: what is cut here
-# leaves half a secret at most where the runner cuts once more. In bytes of JSON; three such texts fit the runner's line.
+# The runner cuts a line to 8 KiB and a verdict's texts to 64, but only after it took the secrets out. What is cut here is cut
+# at a blank: half a secret isn't known for one, and where the other half of the text is secrets too, the runner has nothing
+# left to cut. In bytes of JSON; three such texts fit the runner's line.
 HEAD_MAX = 80 * 1024
 TAIL_MAX = 16 * 1024
 MARKER = "… [cut]"
@@ -74,8 +75,14 @@ def _cut(value, tail_max: int):
     head = _prefix(value, HEAD_MAX)
     if len(head) == len(value):
         return value
-    tail = _prefix(value[: len(head) - 1 : -1], tail_max)[::-1]
-    return f"{head}{MARKER}{tail}"
+    tail = _prefix(value[: len(head) - 1 : -1], tail_max)
+    return f"{_whole_words(head)}{MARKER}{_whole_words(tail)[::-1]}"
+
+
+def _whole_words(text: str) -> str:
+    """Up to the last blank."""
+    end = next((at for at in range(len(text), 0, -1) if text[at - 1].isspace()), 0)
+    return text[:end]
 
 
 def _prefix(text: str, most: int) -> str:

@@ -31,7 +31,7 @@ def size(text: str) -> int:
 
 class Texts(unittest.TestCase):
     def test_a_verdict_is_cut_behind_what_the_runner_keeps_and_fits_its_line(self):
-        for unit in ["plain ", '\n"', "\x1b[0m", "ü", "🥊"]:
+        for unit in ["plain ", '\n"', "\x1b[0m\n", "ü ", "🥊 "]:
             text = unit * (300_000 // len(unit))
             event, length = emitted("finish", summary=text, report=text, plan=text)
             self.assertLess(length, LINE_LIMIT, unit)
@@ -46,6 +46,13 @@ class Texts(unittest.TestCase):
         head, tail = event["text"].split(MARKER)
         self.assertTrue(text.startswith(head) and text.endswith(tail) and tail.endswith("the error"))
         self.assertEqual(event["code"], 1)
+
+    def test_no_word_is_cut_in_half(self):
+        for text in ["token" * 50_000, "a " + "token" * 50_000, "token " * 50_000]:
+            event, _ = emitted("output", text=text)
+            head, tail = event["text"].split(MARKER)
+            parts = [len(word) for word in [*head.split(), *tail.split()] if word not in ("a", "token")]
+            self.assertEqual(parts, [])
 
     def test_what_is_short_stays(self):
         for text in ["", "short", "\x00" * 13_000, "line\n" * 10_000]:

@@ -30,6 +30,9 @@ const PIECES_MIN: usize = 32;
 /// A line of a longer secret (a private key) is a secret of its own from this length on.
 const SECRET_LINE_MIN: usize = 16;
 
+/// Hardly a secret is longer, in base64 either.
+const LONGEST: usize = 8 * 1024;
+
 const SECRET_WORDS: [&str; 5] = ["KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL"];
 /// Names that have one of the words and hold no secret: prices, counts, paths.
 const HARMLESS_WORDS: [&str; 4] = ["COST_PER_TOKEN", "TOKENS", "_FILE", "_PATH"];
@@ -71,6 +74,15 @@ impl Redactor {
     /// `text` without secrets.
     pub fn redact(&self, text: &str) -> String {
         replace(text, self.spans(text.as_bytes()))
+    }
+
+    /// `text` without secrets, which was longer and has been cut. A secret that stood at the cut isn't known by its half, so
+    /// the end goes, as far as one can reach.
+    pub fn redact_beginning(&self, text: &str) -> String {
+        let from = text.len().saturating_sub(LONGEST);
+        let end = (from..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or_default();
+        let spans = self.spans(text.as_bytes()).into_iter().filter(|(start, _)| *start < end);
+        replace(&text[..end], spans.map(|(start, last)| (start, last.min(end))).collect())
     }
 
     /// Where secrets stand.
@@ -281,6 +293,19 @@ mod tests {
         ];
         for (text, expected) in table {
             assert_eq!(redactor().redact(text), expected);
+        }
+    }
+
+    #[test]
+    fn half_a_secret_at_a_cut_goes_and_whole_ones_before_it() {
+        for length in [0, 100, LONGEST, LONGEST + 1, 3 * LONGEST, 3 * LONGEST + 35] {
+            let text = format!("ü{KEY}|").repeat(1000);
+            let cut: String = text.chars().take(length).collect();
+            let redacted = redactor().redact_beginning(&cut);
+            let left = redacted.replace(REDACTED, "").replace(['ü', '|'], "");
+            assert_eq!(left, "", "{length}");
+            let kept = cut.len().saturating_sub(LONGEST) / (KEY.len() + 3);
+            assert!(redacted.matches(REDACTED).count() >= kept, "{length}: {redacted}");
         }
     }
 

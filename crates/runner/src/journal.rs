@@ -42,6 +42,11 @@ impl<W: AsFd> Journal<W> {
         self.redactor.redact(text)
     }
 
+    /// The text without secrets, of which more is missing.
+    pub fn redact_beginning(&self, text: &str) -> String {
+        self.redactor.redact_beginning(text)
+    }
+
     /// The event without secrets.
     pub fn redacted(&self, mut event: Event) -> Event {
         for text in event.texts_mut() {

@@ -182,7 +182,7 @@ impl<'a, W: AsFd> Supervisor<'a, W> {
 
     fn take(&mut self, note: Note) {
         match note {
-            Note::Line(stream, line) => self.line(stream, line),
+            Note::Line(stream, line) => self.line(stream, &line),
             Note::Changed => {
                 self.pending.clear();
                 let readings = self.reader.look();
@@ -196,7 +196,7 @@ impl<'a, W: AsFd> Supervisor<'a, W> {
         }
     }
 
-    fn line(&mut self, stream: Stream, line: RawLine) {
+    fn line(&mut self, stream: Stream, line: &RawLine) {
         let is_whole = stream == Stream::Stdout && line.lost == 0;
         match is_whole.then(|| self.reader.line(&line.text)).flatten() {
             Some(readings) => self.readings(readings),
@@ -266,10 +266,12 @@ impl<'a, W: AsFd> Supervisor<'a, W> {
         }
     }
 
-    fn log(&mut self, stream: Stream, line: RawLine) {
-        let text =
-            if line.lost == 0 { line.text } else { format!("{}{MARKER} {} bytes", line.text, line.lost) };
-        let event = self.journal.redacted(Event::Log { stream, text });
+    fn log(&mut self, stream: Stream, line: &RawLine) {
+        let text = match line.lost {
+            0 => self.journal.redact(&line.text),
+            lost => format!("{}{MARKER} {lost} bytes", self.journal.redact_beginning(&line.text)),
+        };
+        let event = Event::Log { stream, text };
         self.observed.observe(&event);
         self.journal.write(event);
     }

@@ -158,6 +158,8 @@ for size in $(seq 6060 5 6160) $(seq 8050 5 8200); do
 pad=$(head -c $size /dev/zero | tr '\0' x)
 {}; {}; echo "$pad$LLM_API_KEY$pad"; echo "$pad$LLM_API_KEY" >&2
 done
+# The end of what is read of a line, when all before it is one secret.
+printf '1234567'; yes "$LLM_API_KEY" | tr -d '\n' | head -c 300000; echo
 printf '{{"kind":"finish","verdict":"Diagnosed","summary":"%s%s","report":"' "$pad" "$LLM_API_KEY"
 for size in $(seq 8090 1 8130); do head -c $size /dev/zero | tr '\0' y; printf '%s' "$LLM_API_KEY"; done | head -c 90000
 printf '"}}\n{{"kind":"state","state":"finished"}}\n'"#,
