@@ -23,8 +23,10 @@ pub struct Journal<W> {
     redactor: Redactor,
     /// How long a reader that takes nothing is waited for.
     patience: Duration,
-    /// Lines that nobody took; until somebody does, lines are not waited for.
+    /// Lines that nobody took, and nobody has been told of.
     lost: u64,
+    /// Nobody took the last line: until somebody does, lines are not waited for.
+    is_unheard: bool,
     /// The last line was written in part.
     broken: bool,
     /// Why nobody can be waited for any more.
@@ -34,7 +36,7 @@ pub struct Journal<W> {
 impl<W: AsFd> Journal<W> {
     /// A journal on `out`.
     pub fn new(out: W, redactor: Redactor) -> Self {
-        Self { out, redactor, patience: PATIENCE, lost: 0, broken: false, deaf: None }
+        Self { out, redactor, patience: PATIENCE, lost: 0, is_unheard: false, broken: false, deaf: None }
     }
 
     /// The text without secrets.
@@ -57,28 +59,41 @@ impl<W: AsFd> Journal<W> {
 
     /// Writes an event that has been redacted.
     pub fn write(&mut self, event: Event) {
-        let line = Line { time: format!("{:.3}", Timestamp::now()), event: event.fitted() };
-        // An event is strings and numbers: JSON can always hold it.
-        self.write_line(&serde_json::to_string(&line).unwrap_or_default());
+        self.write_line(&line(event));
     }
 
     /// Writes a line as it stands.
     pub fn write_line(&mut self, line: &str) {
+        let is_told = self.tell_lost();
+        if !is_told || !self.put(line) {
+            self.lost += 1;
+        }
+    }
+
+    /// Says where lines are missing, before what comes behind them.
+    fn tell_lost(&mut self) -> bool {
+        if self.lost > 0 {
+            let text = format!("lines missing here, as nobody took them: {}", self.lost);
+            let is_told = self.put(&line(Event::Error { reason: None, code: None, text }));
+            self.lost = if is_told { 0 } else { self.lost };
+        }
+        self.lost == 0
+    }
+
+    /// Whether the line was taken, in time and as a whole.
+    fn put(&mut self, line: &str) -> bool {
         let start = if self.broken { "\n" } else { "" };
-        let until = Instant::now() + if self.lost == 0 { self.patience } else { Duration::ZERO };
+        let until = Instant::now() + if self.is_unheard { Duration::ZERO } else { self.patience };
         let bytes = format!("{start}{line}\n").into_bytes();
         let written = self.write_until(&bytes, until);
-        if written == bytes.len() {
-            (self.lost, self.broken) = (0, false);
-        } else {
-            self.lost += 1;
-            self.broken |= written > 0;
-        }
+        self.is_unheard = written < bytes.len();
+        self.broken = self.is_unheard && (self.broken || written > 0);
+        !self.is_unheard
     }
 
     /// Waits once more for whoever did not take lines before: the result is worth it.
     pub fn forgive(&mut self) {
-        self.lost = 0;
+        self.is_unheard = false;
     }
 
     /// Lines are lost although somebody may read: it can't be found out any more.
@@ -122,6 +137,12 @@ impl<W: AsFd> Journal<W> {
     }
 }
 
+fn line(event: Event) -> String {
+    let line = Line { time: format!("{:.3}", Timestamp::now()), event: event.fitted() };
+    // An event is strings and numbers: JSON can always hold it.
+    serde_json::to_string(&line).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Read;
@@ -143,7 +164,8 @@ mod tests {
             journal.write(message(&"x".repeat(3000)));
         }
         assert!(start.elapsed() < Duration::from_secs(2), "lines are not waited for while nobody reads");
-        assert!(journal.lost > 1);
+        let lost = journal.lost;
+        assert!(lost > 1);
         let drain = std::thread::spawn(move || {
             let mut all = String::new();
             reader.read_to_string(&mut all).map(|_| all)
@@ -153,7 +175,10 @@ mod tests {
         journal.write(message("the last"));
         drop(journal);
         let all = drain.join().expect("no panic").expect("text");
-        let last = all.lines().last().and_then(Line::parse).expect("the last line is whole");
-        assert_eq!(last.event, message("the last"));
+        let ends: Vec<_> = all.lines().rev().map(Line::parse).take(2).collect();
+        let [Some(end), Some(before)] = ends.as_slice() else { panic!("the last lines are whole: {ends:?}") };
+        assert_eq!(end.event, message("the last"));
+        let text = format!("lines missing here, as nobody took them: {lost}");
+        assert_eq!(before.event, Event::Error { reason: None, code: None, text });
     }
 }
