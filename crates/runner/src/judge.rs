@@ -3,11 +3,14 @@
 
 use nix::sys::signal::Signal;
 use punching_fist_protocol::{
-    ExitCode, Finish, GatewayWord, LongResult, Reason, ShortResult, State, VERSION,
+    ExitCode, Finish, GatewayWord, LongResult, Reason, SHORT_MAX, ShortResult, State, VERSION, json_len,
 };
 
 use crate::engine::ExitCodes;
 use crate::observed::Observed;
+
+/// So many bytes of a summary, in JSON, find room in the short form beside all else.
+const SUMMARY_KEPT: usize = SHORT_MAX / 4 * 3;
 
 /// How the engine's process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,9 +93,13 @@ fn concluded(observed: &Observed, finish: Finish) -> (ShortResult, LongResult) {
         acted: observed.acted,
         long_sha256: None,
     };
-    // What was written as more than a paragraph is still to be read as it was.
-    let longer = || (finish.summary.trim().contains("\n\n")).then(|| finish.summary.clone());
+    let longer = || (!is_short(&finish.summary)).then(|| finish.summary.clone());
     (short, LongResult { report: finish.report.or_else(longer), plan: finish.plan })
+}
+
+/// Whether the short form keeps all of a summary, as it was written. What it doesn't keep is still to be read.
+fn is_short(summary: &str) -> bool {
+    summary.trim().lines().count() <= 1 && json_len(summary) <= SUMMARY_KEPT
 }
 
 /// The text on one line, for tables and conditions.
@@ -280,15 +287,19 @@ mod tests {
     #[test]
     fn a_summary_is_one_paragraph_and_nothing_of_it_is_lost() {
         let long = "# Cause\n\nThe disk\n  is full.\n";
+        let endless = "full ".repeat(1000).trim_end().to_owned();
         for (summary, expected, report) in [
             ("The disk is full.", "The disk is full.", None),
-            ("The disk\nis full.", "The disk is full.", None),
+            (" The disk is full.\n", "The disk is full.", None),
+            ("The disk\nis full.", "The disk is full.", Some("The disk\nis full.")),
             (long, "# Cause The disk is full.", Some(long)),
+            (&endless, &endless, Some(endless.as_str())),
         ] {
             let finish = serde_json::json!({"kind": "finish", "verdict": "Diagnosed", "summary": summary});
             let observed = events(&[&finish.to_string(), FINISHED]);
             let (short, full) = result(observed, ExitCodes::Ours, ProcessEnd::Exited(0), None);
             assert_eq!((short.summary.as_str(), full.report.as_deref()), (expected, report));
+            assert!(report.is_some() || short.to_message().contains(expected), "what fits is not cut");
         }
     }
 
