@@ -4,6 +4,7 @@ use std::io::{self, BufReader, Read};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use punching_fist_protocol::Stream;
@@ -72,6 +73,35 @@ impl Inbox {
     }
 }
 
+/// The next note, which may take so long to come, but not beyond `last`. To be called anew for each: what is done about one
+/// takes nothing of the time that the next one has.
+pub fn next(inbox: &Receiver<Note>, patience: Duration, last: Instant) -> Option<Note> {
+    let left = last.saturating_duration_since(Instant::now());
+    // Without any time left, what is there already would still be taken, one after the other without end.
+    if left.is_zero() { None } else { inbox.recv_timeout(patience.min(left)).ok() }
+}
+
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     thread::Builder::new().name(name.to_owned()).stack_size(256 * 1024).spawn(work).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_note_has_its_time_and_all_have_an_end() {
+        let (sender, inbox) = sync_channel(QUEUE);
+        let (now, long, short) = (Instant::now(), Duration::from_secs(600), Duration::from_millis(1));
+        let waiting = thread::spawn(move || {
+            let first = next(&inbox, long, now + long);
+            (first.is_some(), inbox)
+        });
+        sender.send(Note::Closed).expect("somebody listens");
+        let (is_there, inbox) = waiting.join().expect("no panic");
+        assert!(is_there && next(&inbox, short, now + long).is_none(), "nobody else comes");
+        sender.send(Note::Changed).expect("somebody listens");
+        assert!(next(&inbox, long, now).is_none(), "it is over, whatever still comes");
+        assert!(next(&inbox, short, now + long).is_some());
+    }
 }

@@ -12,7 +12,7 @@ use punching_fist_protocol::{Event, MARKER, Reason, State, Stream};
 
 use crate::cost::is_spent;
 use crate::engine::{Launch, Reader, Reading};
-use crate::inbox::{Inbox, Note};
+use crate::inbox::{self, Inbox, Note};
 use crate::journal::Journal;
 use crate::judge::{Fault, ProcessEnd};
 use crate::lines::RawLine;
@@ -29,8 +29,10 @@ const MOST_TO_STOP: Duration = Duration::from_secs(15);
 const WAITING: Duration = Duration::from_secs(5);
 /// How long an engine may take to leave when it is done. One that takes longer is ended, and what it came to counts.
 const LEAVING: Duration = Duration::from_secs(10);
-/// How long the last lines are waited for when every process is gone. Somebody outside may hold a pipe open.
+/// How long each of the last lines is waited for when every process is gone, and all of them are taken at most. Somebody
+/// outside may hold a pipe open, and write to it.
 const DRAIN: Duration = Duration::from_secs(2);
+const MOST_TO_DRAIN: Duration = Duration::from_secs(10);
 /// How long the files that an engine leaves are read. It is enough for a run, and not for all that an agent can write.
 const LAST_LOOKS: Duration = Duration::from_secs(2);
 /// How long processes that were killed may take to be gone, at least.
@@ -340,14 +342,15 @@ impl<'a, W: AsFd> Supervisor<'a, W> {
         let _ = killpg(self.engine, self.settings.engine.stop_signal());
     }
 
+    /// Whoever was asked to end may be part of a pod whose grace is almost over.
     fn drain(&mut self) {
-        let until = Instant::now() + DRAIN;
-        while self.open_pipes > 0 {
-            match self.inbox.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                // It is over: to be told to stop changes nothing now.
-                Ok(Note::Signal(_)) => {}
-                Ok(note) => self.take(note),
-                Err(_) => return,
+        let last = Instant::now() + if self.is_asked { DRAIN } else { MOST_TO_DRAIN };
+        while self.open_pipes > 0
+            && let Some(note) = inbox::next(&self.inbox, DRAIN, last)
+        {
+            // It is over: to be told to stop changes nothing now.
+            if !matches!(note, Note::Signal(_)) {
+                self.take(note);
             }
         }
     }
