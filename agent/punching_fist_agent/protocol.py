@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+import threading
 from enum import IntEnum
 
 PR_SET_DUMPABLE = 4
@@ -39,14 +40,17 @@ class Events:
 
     def __init__(self, descriptor: int):
         self._descriptor = descriptor
+        # Events come from several threads, and a pipe takes a long line in parts.
+        self._lock = threading.Lock()
 
     def emit(self, kind: str, **fields) -> None:
         tail = 0 if kind == "finish" else TAIL_MAX
         event = {"kind": kind} | {name: _cut(value, tail) for name, value in fields.items() if value is not None}
         # Lone surrogates, which a tool's output can hold, are no text: they become question marks.
         line = (json.dumps(event, ensure_ascii=False) + "\n").encode("utf-8", "replace")
-        while line:
-            line = line[os.write(self._descriptor, line) :]
+        with self._lock:
+            while line:
+                line = line[os.write(self._descriptor, line) :]
 
     def failure(self, failure: Failure) -> None:
         self.emit("error", reason=failure.reason, code=failure.code, text=failure.text)

@@ -1,8 +1,10 @@
 """How long texts leave this process: so that the runner cuts them once more."""
 
+import fcntl
 import json
 import os
 import unittest
+from concurrent.futures import ThreadPoolExecutor
 
 import harness  # noqa: F401  Where the package is.
 from punching_fist_agent.protocol import MARKER, Events
@@ -53,6 +55,18 @@ class Texts(unittest.TestCase):
             head, tail = event["text"].split(MARKER)
             parts = [len(word) for word in [*head.split(), *tail.split()] if word not in ("a", "token")]
             self.assertEqual(parts, [])
+
+    def test_lines_of_several_threads_stay_whole(self):
+        reader, writer = os.pipe()
+        fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+        texts = [letter * 13_000 for letter in "abcd"]
+        with os.fdopen(reader) as lines, ThreadPoolExecutor(len(texts)) as pool:
+            emit = Events(writer).emit
+            emitted = [pool.submit(emit, "message", text=text) for _ in range(50) for text in texts]
+            read = [lines.readline() for _ in emitted]
+        os.close(writer)
+        self.assertEqual({len(line) for line in read}, {len(read[0])})
+        self.assertEqual({json.loads(line)["text"] for line in read}, set(texts))
 
     def test_what_is_short_stays(self):
         for text in ["", "short", "\x00" * 13_000, "line\n" * 10_000]:
