@@ -8,8 +8,17 @@ use std::sync::{Arc, OnceLock};
 use nix::sys::signal::{SigSet, Signal};
 use signal_hook::flag;
 
-/// The signals that ask the pod to stop.
-const STOPPING: [Signal; 4] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT];
+/// The signals that ask the pod to stop. The last ones are what some images have as their STOPSIGNAL, which the container
+/// runtime sends in SIGTERM's place.
+const STOPPING: [Signal; 7] = [
+    Signal::SIGTERM,
+    Signal::SIGINT,
+    Signal::SIGHUP,
+    Signal::SIGQUIT,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGWINCH,
+];
 
 /// The last one that nobody waited for; 0: none.
 static EARLY: OnceLock<Arc<AtomicUsize>> = OnceLock::new();

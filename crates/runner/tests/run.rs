@@ -169,9 +169,15 @@ fn a_chatty_engine_is_ended_in_time_too() {
 fn a_signal_becomes_an_interrupt_and_the_rest_follows() {
     let obedient = format!("trap 'echo interrupted; exit 13' INT\n{RUNNING}\nsleep 60 & wait");
     let stubborn = format!("trap '' INT TERM\n{RUNNING}\nsleep 60 & wait");
-    for (signal, script) in
-        [(Signal::SIGTERM, &obedient), (Signal::SIGINT, &obedient), (Signal::SIGTERM, &stubborn)]
-    {
+    let table = [
+        (Signal::SIGTERM, &obedient),
+        (Signal::SIGINT, &obedient),
+        (Signal::SIGUSR1, &obedient),
+        (Signal::SIGUSR2, &obedient),
+        (Signal::SIGWINCH, &obedient),
+        (Signal::SIGTERM, &stubborn),
+    ];
+    for (signal, script) in table {
         let mut running = Pod::new(script).start();
         running.wait_for(is_running);
         kill(running.pid(), signal).expect("it runs");
