@@ -57,24 +57,6 @@ fn a_limit_that_is_seen_only_after_the_end_counts_too() {
 }
 
 #[test]
-fn a_model_that_never_answers_is_no_time_limit() {
-    let action = r#"echo '{"kind":"ActionEvent","source":"agent","tool_call_id":"1","action":{"kind":"TerminalAction","command":"ls"}}'"#;
-    let outcome = r#"echo '{"kind":"ObservationEvent","tool_call_id":"1","observation":{"kind":"TerminalObservation","exit_code":0}}'"#;
-    let pod = |script: &str| {
-        let pod = Pod::new("exit 1").with("PUNCHING_FIST_ENGINE", "cli");
-        support::program(&pod.path("bin/openhands"), script);
-        let numbers = [("LLM_TIMEOUT", "1"), ("LLM_NUM_RETRIES", "1"), ("LLM_RETRY_MAX_WAIT", "1")];
-        numbers.into_iter().fold(pod, |pod, (name, value)| pod.with(name, value))
-    };
-    let ended = pod(&format!("{action}\n{outcome}\nsleep 60")).run();
-    ended.failed_with(10, Reason::ProviderFault, "not answered for 3 s");
-    assert!(ended.took < Duration::from_secs(12), "{:?}", ended.took);
-    // A tool may take its time.
-    let ended = pod(&format!("{action}\nsleep 60")).with("PUNCHING_FIST_TIMEOUT_SECONDS", "5").run();
-    ended.failed_with(12, Reason::TimeLimit, "after 5 s");
-}
-
-#[test]
 fn what_the_gateway_refuses_outranks_what_the_engine_makes_of_it() {
     let error = |reason: &str, text: &str| {
         format!(r#"echo '{{"kind":"error",{reason}"text":"litellm: 403 punching-fist-gateway: {text}"}}'"#)

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use punching_fist_protocol::pod::variables::{LLM_INPUT_COST_PER_TOKEN, LLM_OUTPUT_COST_PER_TOKEN};
-use punching_fist_protocol::{Event, State, Usage};
+use punching_fist_protocol::{Event, Finish, State, Usage};
 use serde_json::{Value, json};
 
 use super::openhands::{self, RETRIES, RETRY_MAX_WAIT, RETRY_MIN_WAIT, TIMEOUT};
@@ -166,6 +166,8 @@ struct Conversation {
     state: Option<BaseState>,
     /// What was told of it.
     told: Option<State>,
+    /// What its agent's last words came to, as it was told.
+    concluded: Option<Finish>,
 }
 
 impl Conversation {
@@ -177,6 +179,7 @@ impl Conversation {
             completions,
             state: None,
             told: None,
+            concluded: None,
         }
     }
 
@@ -187,11 +190,22 @@ impl Conversation {
         of_state.filter(|usage| usage.calls >= of_calls.calls).cloned().unwrap_or(of_calls)
     }
 
+    fn is_over(&self) -> bool {
+        self.state.as_ref().is_some_and(|state| state.status == Some(State::Finished))
+    }
+
+    /// An agent that only says something has ended for the CLI: these words are its conclusion, if that is news.
+    fn conclusion(&mut self) -> Option<Event> {
+        let finish = self.is_over().then(|| self.events.concluding_words()).flatten()?;
+        let news = self.concluded.replace(finish.clone()).as_ref() != Some(&finish);
+        news.then_some(Event::Finish(finish))
+    }
+
     /// The state, if it is another one than was told. That it has finished is told only after the event that says so,
     /// which comes another way.
     fn state(&mut self) -> Option<Event> {
         let state = self.state.as_ref()?.status?;
-        let is_known = state != State::Finished || self.events.has_finished();
+        let is_known = state != State::Finished || self.events.can_end();
         let news = is_known && self.told.replace(state) != Some(state);
         news.then_some(Event::State { state })
     }
@@ -199,6 +213,7 @@ impl Conversation {
     /// Events with what follows from them.
     fn readings(&mut self, mut events: Vec<Event>) -> Vec<Reading> {
         events.extend(self.events.usage(self.usage()));
+        events.extend(self.conclusion());
         events.extend(self.state());
         events.into_iter().map(Reading::Event).collect()
     }
@@ -217,17 +232,10 @@ impl Reader for Conversation {
         self.readings(Vec::new())
     }
 
-    /// An agent that only says something has ended for the CLI: these words are its conclusion.
+    /// It is over for the CLI, and the agent hasn't said a word.
     fn at_end(&mut self, _: ProcessEnd) -> Vec<Reading> {
-        let is_open = self.state.as_ref().is_some_and(|state| state.status == Some(State::Finished));
-        if !is_open || self.events.has_finished() {
-            return Vec::new();
-        }
-        let events = match self.events.concluding_words() {
-            Some(finish) => vec![Event::Finish(finish), Event::State { state: State::Finished }],
-            None => vec![Event::State { state: State::AwaitingInput }],
-        };
-        events.into_iter().map(Reading::Event).collect()
+        let is_open = self.is_over() && !self.events.can_end();
+        is_open.then_some(Reading::Event(Event::State { state: State::AwaitingInput })).into_iter().collect()
     }
 }
 

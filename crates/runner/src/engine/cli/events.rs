@@ -44,14 +44,14 @@ impl Events {
         })
     }
 
-    /// Whether the agent's last action was to finish.
-    pub fn has_finished(&self) -> bool {
-        self.has_finished
+    /// Whether the agent's last word can be its end: a finish, or a message.
+    pub fn can_end(&self) -> bool {
+        self.has_finished || self.words.is_some()
     }
 
     /// What the agent's last message concludes; none if its last word is an action.
     pub fn concluding_words(&self) -> Option<Finish> {
-        self.words.as_deref().map(verdict_block::conclusion)
+        self.words.as_deref().filter(|_| !self.has_finished).map(verdict_block::conclusion)
     }
 
     /// What was used, if that is news: with the steps that were seen.
@@ -210,9 +210,11 @@ mod tests {
         let mut events = Events::default();
         let finish = json!({ "kind": "FinishAction", "message": "Done." });
         events.read(&action("1", "a", &finish));
-        assert!(events.has_finished());
+        assert!(events.can_end());
+        events.read(&said("Bye."));
+        assert!(events.can_end() && events.concluding_words().is_none(), "it has concluded already");
         events.read(&action("2", "b", &json!({ "kind": "TerminalAction", "command": "ls" })));
-        assert!(!events.has_finished());
+        assert!(!events.can_end());
     }
 
     #[test]
@@ -224,6 +226,7 @@ mod tests {
             let mut events = Events::default();
             events.read(&said(words));
             let finish = events.concluding_words().unwrap();
+            assert!(events.can_end());
             assert_eq!((finish.verdict, finish.summary.as_str()), (verdict, summary));
             events.read(&action("1", "a", &json!({ "kind": "TerminalAction", "command": "ls" })));
             assert_eq!(events.concluding_words(), None, "it went on");
