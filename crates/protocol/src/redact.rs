@@ -193,6 +193,11 @@ mod tests {
             "sk-but-no-digit-in-here-at-all",
             "ünïcödé 🥊",
             "eyJhcGlWZXJzaW9uIjoidjEiLCJraW5kIjoiUG9kIn0",
+            "agent@sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+            "pypi-attestations-for-many-packages-0123456789-and-more-of-them",
+            "SG.security-group-of-the-cluster.eu-central-1.amazonaws.com/and-some-more-text",
+            "authorization: mode: Webhook, authorization:rbac.authorization.k8s.io/v1beta1",
+            "x-api-key: missing",
         ] {
             assert_eq!(redactor().redact(text), text);
         }
@@ -289,6 +294,23 @@ mod tests {
                 "-----BEGIN EC PRIVATE KEY-----[redacted]-----END EC PRIVATE KEY-----\nrest",
             ),
             ("-----BEGIN PRIVATE KEY-----\nMHcCAQEE", "-----BEGIN PRIVATE KEY-----[redacted]"),
+            (
+                "oc login --token=sha256~Zq9Lw8xJ2pY6b3kT4uNcVd0RsWmHfGgE1Aa5Bb7Cc8D",
+                "oc login --token=[redacted]",
+            ),
+            (
+                "VAULT: hvs.CAESIJlWkT4uZq9Lw8xJ2pY6b3 hvb.AAAAAQJlWkT4uZq9Lw8xJ2",
+                "VAULT: [redacted] [redacted]",
+            ),
+            ("dckr_pat_kT4u-Zq9Lw8xJ2pY6b3kT4u-Zq9", "[redacted]"),
+            ("pypi-AgEIcHlwaS5vcmcCJGtUNHVacTlMdzh4SjJwWTZiM2tUNHVacTlM", "[redacted]"),
+            ("SG.kT4uZq9Lw8xJ2pY6b3kT4u.Zq9Lw8xJ2pY6b3kT4uZq9Lw8xJ2pY6b3kT4uZq9Lw8x", "[redacted]"),
+            ("glrt-kT4uZq9Lw8xJ2pY6b3kT gldt-kT4uZq9Lw8xJ2pY6b3kT", "[redacted] [redacted]"),
+            ("curl -H X-Api-Key:abcdefgh12345678 -H", "curl -H X-Api-Key:[redacted] -H"),
+            (r#"{"x-api-key":"abcdefgh12345678"}"#, r#"{"x-api-key":"[redacted]"}"#),
+            ("Authorization:kT4uZq9Lw8xJ2pY6b3", "Authorization:[redacted]"),
+            (r#"{"authorization":"kT4uZq9Lw8xJ2pY6b3"}"#, r#"{"authorization":"[redacted]"}"#),
+            ("authorization:Bearer abcdefgh12345", "authorization:Bearer [redacted]"),
             ("-----BEGIN CERTIFICATE-----\nMIIB\n", "-----BEGIN CERTIFICATE-----\nMIIB\n"),
         ];
         for (text, expected) in table {

@@ -25,7 +25,12 @@ const fn shape(prefix: &'static str, body: fn(u8) -> bool, min: usize) -> Shape 
     Shape { prefix, body, min, is_one: |_| true, is_word: false }
 }
 
-const SHAPES: [Shape; 28] = [
+/// What stands behind a header's name, or behind the first word of its value.
+const fn header(name: &'static str, body: fn(u8) -> bool, min: usize) -> Shape {
+    Shape { is_word: true, ..shape(name, body, min) }
+}
+
+const SHAPES: [Shape; 42] = [
     Shape { is_one: has_digit, ..shape("sk-", is_url_safe, 16) },
     shape("sk_live_", is_alphanumeric, 16),
     shape("sk_test_", is_alphanumeric, 16),
@@ -37,6 +42,8 @@ const SHAPES: [Shape; 28] = [
     shape("ghr_", is_alphanumeric, 20),
     shape("github_pat_", is_url_safe, 20),
     shape("glpat-", is_url_safe, 16),
+    shape("glrt-", is_url_safe, 16),
+    shape("gldt-", is_url_safe, 16),
     shape("xoxb-", is_url_safe, 10),
     shape("xoxp-", is_url_safe, 10),
     shape("xoxa-", is_url_safe, 10),
@@ -49,11 +56,26 @@ const SHAPES: [Shape; 28] = [
     shape("hf_", is_alphanumeric, 30),
     shape("npm_", is_alphanumeric, 30),
     shape("dop_v1_", is_alphanumeric, 30),
+    shape("dckr_pat_", is_url_safe, 20),
+    // Every token of PyPI's begins so: packages have names with the shorter prefix.
+    shape("pypi-AgE", is_url_safe, 40),
+    shape("hvs.", is_url_safe, 20),
+    shape("hvb.", is_url_safe, 20),
+    // OpenShift's; a digest has a colon in its place.
+    shape("sha256~", is_url_safe, 30),
+    Shape { is_one: is_sendgrids, ..shape("SG.", is_token, 60) },
     Shape { is_one: is_jwt, ..shape("eyJ", is_token, 24) },
-    Shape { is_word: true, ..shape("Bearer ", is_token, VALUE_MIN) },
-    Shape { is_word: true, is_one: is_user_and_password, ..shape("Basic ", is_token, VALUE_MIN) },
-    Shape { is_word: true, ..shape("x-api-key: ", is_token, VALUE_MIN) },
-    Shape { is_word: true, ..shape("x-api-key\": \"", is_token, VALUE_MIN) },
+    header("Bearer ", is_token, VALUE_MIN),
+    Shape { is_one: is_user_and_password, ..header("Basic ", is_token, VALUE_MIN) },
+    header("x-api-key:", is_token, VALUE_MIN),
+    header("x-api-key: ", is_token, VALUE_MIN),
+    header("x-api-key\":\"", is_token, VALUE_MIN),
+    header("x-api-key\": \"", is_token, VALUE_MIN),
+    // Without a scheme: what stands there as a rule is a word of some configuration.
+    Shape { is_one: has_digit, ..header("authorization:", is_url_safe, 16) },
+    Shape { is_one: has_digit, ..header("authorization: ", is_url_safe, 16) },
+    Shape { is_one: has_digit, ..header("authorization\":\"", is_url_safe, 16) },
+    Shape { is_one: has_digit, ..header("authorization\": \"", is_url_safe, 16) },
 ];
 
 /// Finds the prefixes of all shapes in one pass.
@@ -140,6 +162,12 @@ fn has_digit(body: &[u8]) -> bool {
 /// Of what begins like a JWT only that with three parts is one: any JSON in base64 begins so.
 fn is_jwt(body: &[u8]) -> bool {
     body.split(|byte| *byte == b'.').count() >= 3
+}
+
+/// An id and a key.
+fn is_sendgrids(body: &[u8]) -> bool {
+    let lengths: Vec<usize> = body.split(|byte| *byte == b'.').map(<[u8]>::len).collect();
+    matches!(lengths.as_slice(), [id, key] if *id >= 16 && *key >= 32)
 }
 
 fn is_user_and_password(body: &[u8]) -> bool {
