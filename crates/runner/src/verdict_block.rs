@@ -7,11 +7,12 @@ use punching_fist_protocol::pod::Mode;
 use punching_fist_protocol::{Confidence, Finish, Verdict};
 use serde_json::Value;
 
-const FENCE: &str = "```json";
+/// Models write another tag than `json`, or none.
+const FENCE: &str = "```";
 /// A block is looked for in so many bytes at a message's end: the longest report, escaped, fits in.
 const END_MAX: usize = 256 * 1024;
-/// So many blocks are looked at, from the last one on: a report can have some in it.
-const FENCES: usize = 16;
+/// So many fences are looked at, from the last one on: each block has two, and a report can have some in it.
+const FENCES: usize = 32;
 
 // What the engine `sdk` is told with the same words: `agent/punching_fist_agent/verdict.py`.
 const ALONE: &str = "You work alone, inside a pod of a Kubernetes cluster, on a task of an operations team. Nobody \
@@ -74,7 +75,7 @@ fn instructions(mode: Mode) -> String {
 pub fn conclusion(message: &str) -> Finish {
     let end = end_of(message);
     let starts = end.rmatch_indices(FENCE).take(FENCES).map(|(at, fence)| at + fence.len());
-    let found = starts.chain([0]).find_map(|start| block(&end[start..]));
+    let found = starts.map(|start| untagged(&end[start..])).chain([end]).find_map(block);
     let without = || Finish {
         verdict: Verdict::Inconclusive,
         summary: message.trim().to_owned(),
@@ -90,8 +91,16 @@ fn end_of(message: &str) -> &str {
     (from..message.len()).find_map(|at| message.get(at..)).unwrap_or_default()
 }
 
+/// What stands behind a fence and its tag.
+fn untagged(text: &str) -> &str {
+    text.trim_start_matches(|character: char| character.is_ascii_alphanumeric())
+}
+
 /// The conclusion that a text begins with. What stands behind it doesn't matter.
 fn block(text: &str) -> Option<Finish> {
+    if !text.trim_start().starts_with('{') {
+        return None;
+    }
     let value = first_value(text).or_else(|| first_value(&with_escaped_controls(text)))?;
     Some(Finish {
         verdict: verdict(value["verdict"].as_str()?)?,
@@ -189,6 +198,13 @@ mod tests {
                 "```json\n{\"verdict\":\"Solved\",\"summary\":\"s\"}\n```",
                 Verdict::Inconclusive,
                 "```json\n{\"verdict\":\"Solved\",\"summary\":\"s\"}\n```",
+            ),
+            ("So:\n```\n{\"verdict\":\"Diagnosed\",\"summary\":\"plain\"}\n```", Verdict::Diagnosed, "plain"),
+            ("So:\n```JSON\n{\"verdict\":\"Fixed\",\"summary\":\"loud\"}\n```\n", Verdict::Fixed, "loud"),
+            (
+                "```json5\n{\"verdict\":\"Fixed\",\"summary\":\"s\"}\n```\nPods:\n```\n{\"pods\":[]}\n```\n```sh\nls\n```",
+                Verdict::Fixed,
+                "s",
             ),
             (" Just words. ", Verdict::Inconclusive, "Just words."),
             ("", Verdict::Inconclusive, ""),
