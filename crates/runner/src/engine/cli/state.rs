@@ -91,6 +91,22 @@ mod tests {
     }
 
     #[test]
+    fn states_have_their_words() {
+        for (word, expected) in [
+            ("running", Some(State::Running)),
+            ("finished", Some(State::Finished)),
+            ("waiting_for_confirmation", Some(State::AwaitingConfirmation)),
+            ("stuck", Some(State::Stuck)),
+            ("error", Some(State::Error)),
+            ("paused", Some(State::Stopped)),
+            ("deleting", None),
+        ] {
+            let text = serde_json::json!({ "execution_status": word }).to_string();
+            assert_eq!(BaseState::read(text.as_bytes()).and_then(|state| state.status), expected, "{word}");
+        }
+    }
+
+    #[test]
     fn half_a_file_and_strange_files_say_nothing() {
         for text in
             ["", "{\"execution_status\": \"fini", "7", "{}", r#"{"execution_status":"idle","stats":[]}"#]

@@ -231,8 +231,24 @@ mod tests {
     fn a_loop_is_told_from_other_errors() {
         let events = state("error", "AgentStuckInLoopError: Agent got stuck in a loop");
         assert_eq!(events.last(), Some(&Event::State { state: State::Stuck }));
+    }
+
+    #[test]
+    fn states_have_their_words() {
+        for (word, expected) in [
+            ("running", State::Running),
+            ("finished", State::Finished),
+            ("awaiting_user_input", State::AwaitingInput),
+            ("awaiting_user_confirmation", State::AwaitingConfirmation),
+            ("rate_limited", State::RateLimited),
+            ("error", State::Error),
+            ("rejected", State::Error),
+            ("paused", State::Stopped),
+            ("stopped", State::Stopped),
+        ] {
+            assert_eq!(state(word, ""), [Event::State { state: expected }], "{word}");
+        }
         assert_eq!(state("loading", ""), []);
-        assert_eq!(state("rate_limited", ""), [Event::State { state: State::RateLimited }]);
     }
 
     #[test]
