@@ -204,6 +204,7 @@ mod tests {
     const FINISH: &str = r#"{"kind":"finish","verdict":"Diagnosed","summary":"s","report":"r"}"#;
     const FINISHED: &str = r#"{"kind":"state","state":"finished"}"#;
     const ERROR: &str = r#"{"kind":"state","state":"error"}"#;
+    const RUNNING: &str = r#"{"kind":"state","state":"running"}"#;
     const QUESTION: &str = r#"{"kind":"state","state":"awaitingInput"}"#;
     const PROVIDER: &str = r#"{"kind":"error","reason":"ProviderFault","text":"503"}"#;
     const REFUSED: &str = r#"{"kind":"error","reason":"CredentialsRefused","text":"401"}"#;
@@ -336,16 +337,24 @@ mod tests {
     }
 
     #[test]
-    fn what_a_tool_couldnt_do_is_no_end() {
+    fn what_a_run_went_on_behind_is_no_end() {
         use ExitCodes::{Meaningless, Ours};
         use ProcessEnd::{Exited, Lingered};
-        let table: [(&[&str], ExitCodes, ProcessEnd, Reason, &str); 6] = [
+        let table: [(&[&str], ExitCodes, ProcessEnd, Reason, &str); 8] = [
             (&[TOOL, TRACEBACK], Ours, Exited(1), Reason::AgentFault, "exit code 1: MemoryError: 9"),
             (&[TOOL], Meaningless, Exited(3), Reason::AgentFault, "exit code 3"),
             (&[PROVIDER, TOOL], Ours, Exited(10), Reason::ProviderFault, "503"),
             (&[PROVIDER, TOOL], Meaningless, Exited(0), Reason::ProviderFault, "503"),
             (&[TOOL, CIRCLES], Meaningless, Lingered, Reason::Stuck, "no such file"),
             (&[TOOL, LIMITED], Meaningless, Exited(0), Reason::ProviderFault, "no such file"),
+            (
+                &[PROVIDER, LIMITED, RUNNING, TRACEBACK],
+                Meaningless,
+                Exited(1),
+                Reason::AgentFault,
+                "Error: 9",
+            ),
+            (&[RUNNING, PROVIDER, RUNNING], Meaningless, Exited(0), Reason::ProviderFault, "503"),
         ];
         for (lines, codes, end, expected, said) in table {
             let (short, _) = result(events(lines), codes, end, None);

@@ -44,7 +44,7 @@ impl Observed {
         self.acted |= event.is_success();
         match event {
             Event::Finish(finish) => self.finish = Some(Ok(finish.clone())),
-            Event::State { state } => self.state = Some(*state),
+            Event::State { state } => self.state(*state),
             Event::Error { reason, code, text } => self.complain(*reason, code.as_deref(), text),
             Event::Log { stream: Stream::Stderr, text } if !text.trim().is_empty() => {
                 self.last_complaint = Some(cut(text.trim(), COMPLAINT_MAX));
@@ -57,6 +57,14 @@ impl Observed {
             | Event::Edit { .. }
             | Event::Log { .. } => {}
         }
+    }
+
+    fn state(&mut self, state: State) {
+        // It has been borne: whatever ends the run later is something else.
+        if state == State::Running && self.state == Some(State::RateLimited) {
+            self.error = None;
+        }
+        self.state = Some(state);
     }
 
     fn complain(&mut self, reason: Option<Reason>, code: Option<&str>, text: &str) {
