@@ -214,6 +214,8 @@ impl<'a, W: AsFd> Supervisor<'a, W> {
                 Reading::UnreadableFinish(problem) => self.unreadable(&problem),
                 Reading::Remark(text) => self.remark(text),
             }
+            // One look can find many, and whoever reads the log may take long over each.
+            self.keep_time();
         }
     }
 

@@ -45,6 +45,28 @@ fn an_event_that_stays_half_written_hides_no_limit_and_no_verdict() {
 }
 
 #[test]
+fn a_look_that_finds_much_is_no_time_without_limits() {
+    let script = r#"
+long=$(head -c 5000 /dev/zero | tr '\0' x)
+mkdir elsewhere; own="$events"; events=elsewhere
+while [ $number -lt 300 ]; do event "{\"id\":$number,\"source\":\"agent\",\"action\":\"message\",\"args\":{\"content\":\"$long\"}}"; done
+rmdir "$own"; mv elsewhere "$own"
+sleep 60"#;
+    let mut running = pod(script).with("PUNCHING_FIST_TIMEOUT_SECONDS", "3").start();
+    let is_limit = |event: &Event| matches!(event, Event::Error { reason: Some(Reason::TimeLimit), .. });
+    // A reader that takes longer over all of them than the run may.
+    running.wait_for(|event| {
+        std::thread::sleep(Duration::from_millis(25));
+        is_limit(event)
+    });
+    let ended = running.wait();
+    ended.ended_with(12, Reason::TimeLimit);
+    let events = ended.events();
+    let behind = events.iter().skip_while(|event| !is_limit(event));
+    assert!(behind.filter(|event| matches!(event, Event::Message { .. })).count() > 10, "{}", events.len());
+}
+
+#[test]
 fn sessions_and_events_without_end_dont_hold_up_the_end() {
     let links = "for i in range(3000): touch('elsewhere/events', i); os.symlink(os.path.abspath('elsewhere'), f'{sessions}/{i}')";
     let directories = "for i in range(6000): touch(f'{sessions}/{i % 5}/events', i)";
