@@ -50,6 +50,13 @@ fn bad_specs_are_refused_by_field() {
             (json!({ "prompt": "p", "agent": { "maxIterations": 0 } }), "spec.agent.maxIterations"),
             (json!({ "prompt": "p", "agent": { "profile": "" } }), "spec.agent.profile"),
             (json!({ "prompt": "p", "serviceAccountName": "" }), "spec.serviceAccountName"),
+            (json!({ "prompt": "p", "serviceAccountName": "my agent" }), "spec.serviceAccountName"),
+            (json!({ "prompt": "p", "serviceAccountName": "a/b" }), "spec.serviceAccountName"),
+            (json!({ "prompt": "p", "cluster": "A_b" }), "spec.cluster"),
+            (
+                json!({ "prompt": "p", "agent": { "skills": [{ "configMap": ".." }] } }),
+                "spec.agent.skills[0].configMap",
+            ),
             (json!({ "prompt": "p", "suspend": "yes" }), "spec.suspend"),
         ];
         assert_refused(&space, "MaintenanceTask", &tasks).await;
@@ -60,6 +67,10 @@ fn bad_specs_are_refused_by_field() {
             (json!({ "name": "1 2", "value": "x" }), "spec.agent.env[0].name"),
             (json!({ "name": "A", "value": "x", "valueFrom": secret }), "spec.agent.env[0]"),
             (json!({ "name": "A", "valueFrom": {} }), "spec.agent.env[0].valueFrom"),
+            (
+                json!({ "name": "A", "valueFrom": { "secretKeyRef": { "name": "N", "key": "k" } } }),
+                "spec.agent.env[0].valueFrom.secretKeyRef.name",
+            ),
         ];
         let variables = variables.map(|(variable, field)| (with_variable(&variable), field));
         assert_refused(&space, "MaintenanceTask", &variables).await;

@@ -30,5 +30,5 @@ pub use status::{
 };
 pub use task::{
     AgentSpec, EnvVar, EnvVarSource, KeySelector, MAX_ITERATIONS, MAX_PROMPT, MAX_TIMEOUT_SECONDS, Mode,
-    Resources, Skill, Task, TaskKind, TaskSpec,
+    OBJECT_NAME, Resources, Skill, Task, TaskKind, TaskSpec,
 };

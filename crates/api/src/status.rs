@@ -5,7 +5,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Where a task stands. Written by the controller alone, but for `result.report` and `result.plan`.
+/// Where a task stands. Written by the controller, but for `usage`, which is the gateway's, and
+/// `result.report` and `result.plan`, which have a field manager of their own.
 #[derive(KubeSchema, Clone, Debug, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct TaskStatus {

@@ -19,7 +19,7 @@ pub const MAX_TIMEOUT_SECONDS: i64 = 86_400;
 pub const MAX_ITERATIONS: i64 = 1000;
 
 /// The name of an object, as the API server takes it.
-const OBJECT_NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
+pub const OBJECT_NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
 
 /// How an agent run is made: prompt, agent, identity, limits.
 #[derive(KubeSchema, Clone, Debug, Deserialize, Serialize, PartialEq)]

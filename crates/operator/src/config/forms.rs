@@ -141,6 +141,20 @@ pub fn qualified_name(key: &str) -> Option<String> {
     })
 }
 
+/// What is wrong with the name of what a container may ask for or is limited in.
+pub fn resource(name: &str) -> Option<String> {
+    if ["cpu", "memory", "ephemeral-storage"].contains(&name) || name.starts_with("hugepages-") {
+        return None;
+    }
+    let message = || {
+        format!(
+            "`{name}` is nothing that a container can have: cpu, memory, ephemeral-storage, hugepages-SIZE, or a device as \
+             `example.com/gpu`"
+        )
+    };
+    if name.contains('/') { qualified_name(name) } else { Some(message()) }
+}
+
 /// What is wrong with the value of a label.
 pub fn label_value(value: &str) -> Option<String> {
     (!(value.is_empty() || is_word_of_label(value))).then(|| {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::{AgentProfile, Check, Money, forms, locate};
-use punching_fist_api::{MAX_ITERATIONS, MAX_TIMEOUT_SECONDS};
+use punching_fist_api::{MAX_ITERATIONS, MAX_TIMEOUT_SECONDS, Resources};
 use punching_fist_core::pod::PRICE_VARIABLES;
 use punching_fist_core::profile::{Engine, ModelKey, Prices};
 
@@ -34,6 +34,7 @@ impl Check<'_> {
         self.way_to_model(path, profile);
         self.bounds(path, profile);
         self.schema(&format!("{path}.resources"), &profile.resources);
+        self.resources(&format!("{path}.resources"), &profile.resources);
         self.schema(&format!("{path}.env"), &profile.env);
         self.environment(path, &profile.env);
         self.pod(path, profile, allow_privileged);
@@ -60,6 +61,16 @@ impl Check<'_> {
         let message = "`docker` takes privileged pods: whoever runs one owns its node; ask for it with \
                        allowPrivilegedAgents: true";
         self.require(allow_privileged || !profile.is_privileged(), &runtime, message);
+    }
+
+    /// What containers have is of a few names, or a device's.
+    fn resources(&mut self, path: &str, resources: &Resources) {
+        for (kind, amounts) in [("requests", &resources.requests), ("limits", &resources.limits)] {
+            for name in amounts.keys() {
+                let path = locate::below(&format!("{path}.{kind}"), name);
+                self.form(forms::resource(name), &path);
+            }
+        }
     }
 
     fn image(&mut self, path: &str, profile: &AgentProfile) {
