@@ -36,13 +36,14 @@ pub(super) fn remediate_service_account() -> String {
 
 /// No mesh puts a proxy beside the agent: the pod would not end when the agent does.
 pub(super) fn pod_labels() -> BTreeMap<String, String> {
-    [("sidecar.istio.io/inject", "false")].map(owned).into()
+    [("kuma.io/sidecar-injection", "disabled"), ("sidecar.istio.io/inject", "false")].map(owned).into()
 }
 
 /// Neither a mesh's proxy nor an autoscaler that moves the pod for tidiness: each start costs money.
 pub(super) fn pod_annotations() -> BTreeMap<String, String> {
     let annotations = [
         ("cluster-autoscaler.kubernetes.io/safe-to-evict", "false"),
+        ("consul.hashicorp.com/connect-inject", "false"),
         ("karpenter.sh/do-not-disrupt", "true"),
         ("linkerd.io/inject", "disabled"),
         ("sidecar.istio.io/inject", "false"),
