@@ -120,7 +120,8 @@ fn cases(urls: &[String; 2]) -> Vec<Case> {
     let own = "$LLM_BASE_URL";
     let dies = format!("!model {0}; {0}\n!fail ProviderFault away", call(own, "three-attempts"));
     let dies_even = dies.replace("three-attempts", "two-attempts");
-    let gives_up = |who, how| format!("!run {how} TIME=1 ask-model {own} {who}\n{}", calls(who, &[own]));
+    // Long enough for a busy machine to bring the call to the model, which doesn't answer.
+    let gives_up = |who, how| format!("!run {how} TIME=15 ask-model {own} {who}\n{}", calls(who, &[own]));
     let case = |name, profile, budget, script| Case { name, profile, budget, script, attempts: 1 };
     vec![
         case("one-by-one", "metered", "4.5", calls("one-by-one", &[own])),

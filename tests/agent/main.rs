@@ -17,7 +17,7 @@ use std::sync::{LazyLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use punching_fist_e2e::money::{dollar, prices};
-use punching_fist_e2e::{Outcome, Plan, Replica, SHELL_AGENT, Scripted, Service, Space, Stage};
+use punching_fist_e2e::{Outcome, Plan, SHELL_AGENT, Scripted, Service, Space, Stage};
 use punching_fist_testkit::operator::Settings;
 use punching_fist_testkit::scripted_model::{Behaviour, Step, scripts};
 use punching_fist_testkit::{images, repository};
@@ -116,7 +116,7 @@ where
 {
     // A test that has failed leaves nothing behind.
     let _both = REPLICAS.read().unwrap_or_else(PoisonError::into_inner);
-    play(name, test);
+    STAGE.play_behind(&SERVICE, name, test);
 }
 
 /// The same while no other test runs.
@@ -125,15 +125,5 @@ where
     F: AsyncFnOnce(Space) -> Outcome,
 {
     let _none = REPLICAS.write().unwrap_or_else(PoisonError::into_inner);
-    play(name, test);
-}
-
-fn play<F>(name: &str, test: F)
-where
-    F: AsyncFnOnce(Space) -> Outcome,
-{
-    STAGE.play(name, async |space| {
-        SERVICE.leads_to(space.world().replicas().iter().map(Replica::gateway));
-        test(space).await
-    });
+    STAGE.play_behind(&SERVICE, name, test);
 }

@@ -1,21 +1,23 @@
 //! The real engines through everything that a run can come to, from the task to its status, behind the gateways of two
 //! replicas. What came of each run is the table in docs/agent.md; what runs spend beyond their budgets is the one in
 //! docs/gateway.md. A row that is no longer true fails the test. With `UPDATE_DOCS=1` the tables are written anew;
-//! `ENGINES=sdk,command` leaves the others out, as does `CASES=ok,loop`. Without either `main` goes through [`OF_MAIN`]
-//! alone. Of the budgets only what `CASES` names is run, and one of the engine `sdk` if it names nothing.
+//! `ENGINES=sdk,command` leaves the others out, as does `CASES=ok,loop`. Without either the real engines go through the
+//! cases of [`OF_SDK`], [`OF_CLI`] and [`OF_MAIN`] alone. Of the budgets only what `CASES` names is run, and a few if it
+//! names nothing.
 
 mod budget;
 mod cases;
 mod checks;
 mod engine;
 mod runs;
+mod skills;
 mod table;
 
 use std::env;
 use std::sync::LazyLock;
 
 use futures::future::join_all;
-use punching_fist_e2e::{Failure, Outcome, Plan, Replica, Scripted, Service, Space, Stage};
+use punching_fist_e2e::{Failure, Outcome, Plan, Scripted, Service, Space, Stage};
 use punching_fist_testkit::operator::Settings;
 use serde_json::json;
 
@@ -26,9 +28,22 @@ use table::{Place, Row, Table};
 /// How many agents work at once: each takes about one processor while it starts, and some only wait.
 const AT_ONCE: usize = 7;
 
-/// What the engine `main` goes through if nobody asks for more: each of its starts takes ten seconds of a processor, and
-/// its adapter is tested on recordings of everything else.
-const OF_MAIN: [&str; 4] = ["ok", "rate-limited", "question", "unmetered"];
+/// What the engines go through if nobody asks for more, each of whose starts takes up to ten seconds of a processor. Their
+/// adapters are tested on recordings of everything else.
+const OF_SDK: [&str; 10] = [
+    "ok",
+    "unauthorized",
+    "rate-limited",
+    "hangs",
+    "loop",
+    "budget",
+    "question",
+    "key-leak",
+    "forged",
+    "deleted",
+];
+const OF_CLI: [&str; 6] = ["ok", "unauthorized", "budget", "question", "key-leak", "forged"];
+const OF_MAIN: [&str; 3] = ["ok", "question", "unmetered"];
 
 /// Where it is told what comes of runs.
 const OUTCOMES: Place = Place {
@@ -47,12 +62,32 @@ fn is_wanted(variable: &str, name: &str) -> bool {
     env::var(variable).map_or(true, |names| names.split(',').any(|wanted| wanted == name))
 }
 
+/// A name that nothing has asks for nothing, and a test of nothing fails at nothing.
+fn assert_known(variable: &str, known: &[&str]) {
+    let asked = env::var(variable).unwrap_or_default();
+    let unknown = asked.split(',').find(|name| !name.is_empty() && !known.contains(name));
+    assert_eq!(unknown, None, "{variable}={asked} names what isn't there; there are: {known:?}");
+}
+
+fn is_in_brief(run: &Run) -> bool {
+    match run.engine {
+        Engine::Sdk => OF_SDK.contains(&run.case.name),
+        Engine::Cli => OF_CLI.contains(&run.case.name),
+        Engine::Main => OF_MAIN.contains(&run.case.name),
+        Engine::Command => true,
+    }
+}
+
+fn is_engine_wanted(engine: Engine) -> bool {
+    is_wanted("ENGINES", engine.name())
+}
+
 /// What the environment asks for: engines and cases by their names, all if it says nothing.
 fn wanted() -> Vec<Run> {
     let in_brief = ["ENGINES", "CASES"].iter().all(|variable| env::var_os(variable).is_none());
     let is_asked_for = |run: &Run| {
-        let is_spared = in_brief && run.engine == Engine::Main && !OF_MAIN.contains(&run.case.name);
-        is_wanted("ENGINES", run.engine.name()) && is_wanted("CASES", run.case.name) && !is_spared
+        let is_spared = in_brief && !is_in_brief(run);
+        is_engine_wanted(run.engine) && is_wanted("CASES", run.case.name) && !is_spared
     };
     Run::all().into_iter().filter(is_asked_for).collect()
 }
@@ -61,12 +96,16 @@ fn wanted_budgets() -> Vec<budget::Run> {
     let in_brief = env::var_os("CASES").is_none();
     let is_asked_for = |run: &budget::Run| {
         let is_spared = in_brief && !run.is_in_brief();
-        is_wanted("ENGINES", run.engine.name()) && is_wanted("CASES", run.case.name) && !is_spared
+        is_engine_wanted(run.engine) && is_wanted("CASES", run.case.name) && !is_spared
     };
     budget::Run::all().into_iter().filter(is_asked_for).collect()
 }
 
 fn plan() -> Plan {
+    assert_known("ENGINES", &Engine::ALL.map(Engine::name));
+    let of_runs = Run::all().into_iter().map(|run| run.case.name);
+    let of_budgets = budget::Run::all().into_iter().map(|run| run.case.name);
+    assert_known("CASES", &of_runs.chain(of_budgets).collect::<Vec<_>>());
     let outcomes = RUNS.iter().map(|run| Scripted {
         profile: &run.profile,
         behaviour: (run.case.behaviour)(),
@@ -80,7 +119,7 @@ fn plan() -> Plan {
     Plan {
         shell_agent: env!("CARGO_BIN_EXE_shell-agent"),
         openhands: true,
-        models: outcomes.chain(budgets).collect(),
+        models: outcomes.chain(budgets).chain(skills::models(is_engine_wanted)).collect(),
         replicas: vec![settings("engines-a"), settings("engines-b")],
     }
 }
@@ -91,19 +130,9 @@ fn settings(name: &str) -> Settings {
     Settings { config, ..Settings::new(name) }
 }
 
-fn play<F>(name: &str, test: F)
-where
-    F: AsyncFnOnce(Space) -> Outcome,
-{
-    STAGE.play(name, async |space| {
-        SERVICE.leads_to(space.world().replicas().iter().map(Replica::gateway));
-        test(space).await
-    });
-}
-
 #[test]
 fn the_table_in_the_docs_is_true() {
-    play("engines", async |space| {
+    STAGE.play_behind(&SERVICE, "engines", async |space| {
         let all = join_all(RUNS.iter().map(|run| told(&run.profile, row(&space, run)))).await;
         finish(all, &Table::read(&OUTCOMES, Run::all().iter().map(Run::key).collect())?)
     });
@@ -111,11 +140,16 @@ fn the_table_in_the_docs_is_true() {
 
 #[test]
 fn no_engine_spends_more_than_one_call_beyond_its_budget() {
-    play("budgets", async |space| {
+    STAGE.play_behind(&SERVICE, "budgets", async |space| {
         let all = join_all(BUDGETS.iter().map(|run| told(&run.profile, run.play(&space)))).await;
         let keys = budget::Run::all().iter().map(budget::Run::key).collect();
         finish(all, &Table::read(&budget::TABLE, keys)?)
     });
+}
+
+#[test]
+fn every_engine_reads_its_skills_and_starts_its_servers() {
+    STAGE.play_behind(&SERVICE, "skills", async |space| skills::play(&space, is_engine_wanted).await);
 }
 
 async fn row(space: &Space, run: &Run) -> Result<Row, Failure> {

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use crate::replica::Replica;
+use crate::service::Service;
 use crate::{Failure, Outcome, RUNTIME, Space, directory};
 
 /// The image whose program is this package's `shell-agent`.
@@ -95,6 +96,20 @@ impl Stage {
             let world = self.world().await;
             world.ground.prepare_namespace(name).await.unwrap_or_else(|error| panic!("{error}"));
             world.watched(Space::new(world, name, ""), test).await;
+        });
+    }
+
+    /// The same where agents reach the gateways of all replicas through `service`.
+    ///
+    /// # Panics
+    /// As [`Self::play`].
+    pub fn play_behind<F>(&'static self, service: &Service, name: &str, test: F)
+    where
+        F: AsyncFnOnce(Space) -> Outcome,
+    {
+        self.play(name, async |space| {
+            service.leads_to(space.world().replicas().iter().map(Replica::gateway));
+            test(space).await
         });
     }
 

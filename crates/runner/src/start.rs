@@ -45,9 +45,14 @@ fn prepare(launch: &Launch) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Where the engine finds the other cluster's kubeconfig.
+pub fn kubeconfig_path(task: &Task) -> PathBuf {
+    task.state_directory.join("kubeconfig")
+}
+
 /// What was checked, in a file of its own: the one that it was read from follows its Secret.
 fn own_kubeconfig(task: &Task, text: &str) -> Result<PathBuf, Fault> {
-    let path = task.state_directory.join("kubeconfig");
+    let path = kubeconfig_path(task);
     let mut options = OpenOptions::new();
     let created = fs::create_dir_all(&task.state_directory)
         .and_then(|()| options.write(true).create(true).truncate(true).mode(0o600).open(&path));

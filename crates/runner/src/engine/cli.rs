@@ -12,8 +12,9 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use punching_fist_protocol::pod::variables::{LLM_INPUT_COST_PER_TOKEN, LLM_OUTPUT_COST_PER_TOKEN};
 use punching_fist_protocol::{Event, Finish, State, Usage};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
+use super::mcp;
 use super::openhands::{self, RETRIES, RETRY_MAX_WAIT, RETRY_MIN_WAIT, TIMEOUT};
 use super::untrusted::{self, Look};
 use super::{Engine, ExitCodes, Launch, Reader, Reading};
@@ -51,7 +52,7 @@ impl Engine for Cli {
             program: "openhands".into(),
             arguments: flags.into_iter().chain([prompt]).collect(),
             set: variables(task),
-            files: files(task),
+            files: files(task, &mcp::servers(task, &mcp::environment(task))?),
             watched: Some(written(task)),
             ..Launch::default()
         })
@@ -103,7 +104,7 @@ fn variables(task: &Task) -> Vec<(OsString, OsString)> {
     openhands::unless_set(&QUIET).into_iter().chain(directories).chain([shield]).collect()
 }
 
-fn files(task: &Task) -> Vec<(PathBuf, String)> {
+fn files(task: &Task, servers: &Map<String, Value>) -> Vec<(PathBuf, String)> {
     let persistence = persistence(task);
     let mut files = vec![
         (openhands::prompt_file(&task.state_directory), verdict_block::prompt(&task.prompt, task.mode)),
@@ -112,14 +113,10 @@ fn files(task: &Task) -> Vec<(PathBuf, String)> {
     ];
     files.extend(openhands::instructions(&task.skills).map(|text| (task.workspace.join("AGENTS.md"), text)));
     let place = task.workspace.join(".agents/skills");
-    files.extend(
-        task.skills
-            .documents
-            .iter()
-            .map(|document| (place.join(&document.name).join("SKILL.md"), openhands::skill(document))),
-    );
-    if !task.skills.mcp_servers.is_empty() {
-        let servers = json!({ "mcpServers": task.skills.mcp_servers });
+    let skills = openhands::skills(&task.skills.documents).into_iter();
+    files.extend(skills.map(|(name, text)| (place.join(name).join("SKILL.md"), text)));
+    if !servers.is_empty() {
+        let servers = json!({ "mcpServers": servers });
         files.push((persistence.join("mcp.json"), servers.to_string()));
     }
     files

@@ -12,6 +12,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use punching_fist_protocol::pod::{Runtime, paths};
 
+use super::mcp;
 use super::openhands::{self, RETRIES, RETRY_MAX_WAIT, RETRY_MIN_WAIT, RETRY_MULTIPLIER, TIMEOUT};
 use super::{Engine, ExitCodes, Launch, Reader, Reading};
 use crate::judge::{Fault, ProcessEnd};
@@ -25,7 +26,7 @@ pub struct Main;
 
 impl Engine for Main {
     fn launch(&self, task: &Task) -> Result<Launch, Fault> {
-        let servers = config::mcp(&task.skills.mcp_servers)?;
+        let servers = config::mcp(&mcp::servers(task, &mcp::environment(task))?)?;
         Ok(Launch {
             program: "python".into(),
             arguments: arguments(task, servers.is_some()),

@@ -3,6 +3,7 @@
 mod cli;
 mod command;
 mod main;
+mod mcp;
 mod openhands;
 mod protocol_lines;
 mod sdk;

@@ -102,17 +102,46 @@ pub fn instructions(skills: &Skills) -> Option<String> {
     (!texts.is_empty()).then(|| texts.join("\n\n") + "\n")
 }
 
-/// A document as a skill: one that says nothing of itself gets a name, and its first line as what it is about.
-pub fn skill(document: &Document) -> String {
-    if document.text.starts_with("---\n") {
-        return document.text.clone();
+/// Longest name of a skill that is made here; 64 characters are the most that the engine takes.
+const SKILL_NAME: usize = 56;
+
+/// The documents as skills: the name of each one's directory, and its text. A name is of lower case letters, digits and
+/// single dashes, and the skill has to say the same one: the engine leaves any other out and tells nobody.
+pub fn skills(documents: &[Document]) -> Vec<(String, String)> {
+    let mut skills: Vec<(String, String)> = Vec::new();
+    for document in documents {
+        let mut name = skill_name(&document.name);
+        if skills.iter().any(|(taken, _)| *taken == name) {
+            name = format!("{name}-{}", skills.len());
+        }
+        let text = skill(document, &name);
+        skills.push((name, text));
+    }
+    skills
+}
+
+fn skill_name(name: &str) -> String {
+    let lower = name.to_ascii_lowercase();
+    let words: Vec<&str> =
+        lower.split(|letter: char| !letter.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    let joined = words.join("-");
+    joined[..joined.len().min(SKILL_NAME)].trim_end_matches('-').to_owned()
+}
+
+/// What a skill says of itself stays, but for its name; one that says nothing is about its first line.
+fn skill(document: &Document, name: &str) -> String {
+    if let Some((head, rest)) =
+        document.text.strip_prefix("---\n").and_then(|text| text.split_once("\n---\n"))
+    {
+        let kept = head.lines().filter(|line| !line.starts_with("name:"));
+        let head: Vec<&str> = kept.collect();
+        return format!("---\nname: \"{name}\"\n{}\n---\n{rest}", head.join("\n"));
     }
     let first =
         document.text.lines().map(|line| line.trim_start_matches('#').trim()).find(|line| !line.is_empty());
     // A string of JSON is one of YAML too.
-    let quoted = |text: &str| Value::from(text).to_string();
-    let (name, about) = (quoted(&document.name), quoted(first.unwrap_or(&document.name)));
-    format!("---\nname: {name}\ndescription: {about}\n---\n{}", document.text)
+    let about = Value::from(first.unwrap_or(&document.name)).to_string();
+    format!("---\nname: \"{name}\"\ndescription: {about}\n---\n{}", document.text)
 }
 
 /// Its name makes Python run it before anything else. The agent has the engine's uid, and could open its descriptors,
@@ -206,15 +235,26 @@ mod tests {
 
     #[test]
     fn a_document_says_what_it_is_about() {
-        let plain = skill(&document("\n# When a \"disk\" is full\nRun df.\n"));
+        let plain = skill(&document("\n# When a \"disk\" is full\nRun df.\n"), "runbooks-disk");
         assert!(
             plain.starts_with(
                 "---\nname: \"runbooks-disk\"\ndescription: \"When a \\\"disk\\\" is full\"\n---\n"
             ),
             "{plain}"
         );
-        let own = "---\nname: disk\ntriggers: [disk]\n---\nRun df.\n";
-        assert_eq!(skill(&document(own)), own);
+        let own = skill(&document("---\nname: disk\ntriggers: [disk]\n---\nRun df.\n"), "runbooks-disk");
+        assert_eq!(own, "---\nname: \"runbooks-disk\"\ntriggers: [disk]\n---\nRun df.\n");
+    }
+
+    #[test]
+    fn a_skill_has_a_name_that_the_engine_takes_and_no_other_has() {
+        let long = "a-".repeat(40);
+        let names = ["Run.Books-DISK_Full", "run-books-disk-full", "..x..", &long];
+        let documents = names.map(|name| Document { name: name.to_owned(), ..document("Run df.") });
+        let skills = skills(&documents);
+        let names: Vec<&str> = skills.iter().map(|(name, _)| name.as_str()).collect();
+        let cut = "a-".repeat(28);
+        assert_eq!(names, ["run-books-disk-full", "run-books-disk-full-1", "x", cut.trim_end_matches('-')]);
     }
 
     #[test]

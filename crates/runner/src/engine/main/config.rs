@@ -22,11 +22,7 @@ pub fn mcp(servers: &Map<String, Value>) -> Result<Option<String>, Fault> {
     }
     let list = |key: &str, servers: &[String]| match servers {
         [] => String::new(),
-        _ => format!(
-            "{key} = [{}]
-",
-            servers.join(", ")
-        ),
+        _ => format!("{key} = [{}]\n", servers.join(", ")),
     };
     let lists = [list("stdio_servers", &stdio), list("sse_servers", &sse), list("shttp_servers", &http)];
     Ok(Some(format!("[mcp]\n{}", lists.concat())))
