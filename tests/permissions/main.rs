@@ -15,7 +15,7 @@ mod updates;
 
 use std::time::Duration;
 
-use punching_fist_e2e::{Failure, kubectl_with};
+use punching_fist_e2e::Failure;
 use punching_fist_testkit::{Ground, namespaces, wait};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
@@ -68,15 +68,4 @@ fn spec_of(kind: &str, more: &Value) -> Value {
 /// `alerttasks` of `AlertTask`.
 fn resource_of(kind: &str) -> String {
     format!("{}s", kind.to_lowercase())
-}
-
-/// Applies what `punching-fist prepare-namespace` prints, as its documentation says.
-async fn prepare(ground: &Ground, arguments: &[&str]) -> Result<String, Failure> {
-    let program = ground.operator_program().ok_or("the ground was started without the operator")?;
-    let mut command = tokio::process::Command::new(program);
-    let output = command.env_remove("NAMESPACE").arg("prepare-namespace").args(arguments).output().await?;
-    if !output.status.success() {
-        return Err(String::from_utf8_lossy(&output.stderr).into());
-    }
-    kubectl_with(ground, &["apply", "--filename=-"], &String::from_utf8(output.stdout)?).await
 }

@@ -1,11 +1,11 @@
 //! A prepared namespace: what `punching-fist prepare-namespace` prints, applied by kubectl, and what agents can do then.
 
-use punching_fist_e2e::{Failure, kubectl, kubectl_with, on_ground};
+use punching_fist_e2e::{Failure, kubectl, kubectl_with, on_ground, prepare};
 use punching_fist_testkit::{Ground, namespaces, wait};
 use serde_json::json;
 
+use crate::LIMIT;
 use crate::author::Author;
-use crate::{LIMIT, prepare};
 
 /// What an agent that may mend can change in its namespace: all of it.
 const WRITES: [&str; 17] = [

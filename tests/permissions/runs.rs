@@ -5,12 +5,12 @@ use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, T
 use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
 use kube::Api;
 use kube::api::{DeleteParams, PostParams};
-use punching_fist_e2e::{Failure, Outcome, kubectl, kubectl_with, on_ground};
+use punching_fist_e2e::{Failure, Outcome, kubectl, kubectl_with, on_ground, prepare};
 use punching_fist_testkit::{Ground, control_plane, namespaces, wait};
 use serde_json::{Value, json};
 
 use crate::author::Author;
-use crate::{LIMIT, prepare, rule};
+use crate::{LIMIT, rule};
 
 /// The verb that a refusal names.
 pub const REMEDY: &str = "\"manage\" on jobs.batch";

@@ -95,6 +95,28 @@ pub async fn kubectl_with(ground: &Ground, arguments: &[&str], input: &str) -> R
     Ok(String::from_utf8(output.stdout)?)
 }
 
+/// What `punching-fist prepare-namespace` prints.
+///
+/// # Errors
+/// It refuses; the error is what it said.
+pub async fn prepared(ground: &Ground, arguments: &[&str]) -> Result<String, Failure> {
+    let program = ground.operator_program().ok_or("the ground was started without the operator")?;
+    let mut command = Command::new(program);
+    let output = command.env_remove("NAMESPACE").arg("prepare-namespace").args(arguments).output().await?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into());
+    }
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// Applies it, as its documentation says.
+///
+/// # Errors
+/// It refuses, or kubectl does; the error is what was said.
+pub async fn prepare(ground: &Ground, arguments: &[&str]) -> Result<String, Failure> {
+    kubectl_with(ground, &["apply", "--filename=-"], &prepared(ground, arguments).await?).await
+}
+
 pub(crate) fn kubectl_command(ground: &Ground, arguments: &[&str]) -> Command {
     let mut command = Command::new(ground.kubectl());
     command.env("KUBECONFIG", ground.kubeconfig()).args(arguments);

@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::{ResourceQuota, Secret, ServiceAccount};
 use kube::api::{DeleteParams, PostParams};
 use punching_fist_api::{MaintenanceTask, Phase, TaskStatus};
-use punching_fist_e2e::Failure;
+use punching_fist_e2e::{Failure, kubectl_with, prepare, prepared};
 use serde_json::json;
 
 use crate::STAGE;
@@ -31,6 +31,31 @@ fn a_missing_service_account_holds_the_task_until_it_is_made() {
         assert!(space.jobs(&task).await?.is_empty());
         let account: ServiceAccount = serde_json::from_value(json!({ "metadata": { "name": "later" } }))?;
         space.api().create(&PostParams::default(), &account).await?;
+        space.phase::<MaintenanceTask>("mt", Phase::Succeeded).await?;
+        Ok(())
+    });
+}
+
+/// Where no node runs the operator's pod there is nothing to `kubectl exec` in: its program is run beside the cluster.
+#[test]
+fn a_namespace_that_nobody_prepared_is_prepared_by_the_command_in_the_message() {
+    STAGE.play("unprepared", async |space| {
+        let ground = space.world().ground();
+        let rights = prepared(ground, &["unprepared"]).await?;
+        kubectl_with(ground, &["delete", "--filename=-"], &rights).await?;
+        space.task::<MaintenanceTask>("mt", "!verdict Diagnosed done").await?;
+        let waiting = status(space.reason("mt", "ServiceAccountMissing").await?)?;
+        assert!(stalled(&waiting) && waiting.job.is_none());
+        let said = message(&waiting).to_owned();
+        let command =
+            said.split_once("make it: ").and_then(|(_, rest)| rest.split_once(" (where")).map(|(it, _)| it);
+        let [print, apply] = command
+            .and_then(|command| command.split_once(" | "))
+            .map(<[&str; 2]>::from)
+            .ok_or(said.as_str())?;
+        let exec = "kubectl -n punching-fist exec deploy/punching-fist -- punching-fist prepare-namespace ";
+        assert_eq!((print.strip_prefix(exec), apply), (Some("unprepared"), "kubectl apply -f -"));
+        prepare(ground, &["unprepared"]).await?;
         space.phase::<MaintenanceTask>("mt", Phase::Succeeded).await?;
         Ok(())
     });

@@ -32,6 +32,9 @@ pub const ANNOTATION_TASK: &str = "punching-fist.io/task";
 /// Annotation on an agent's pod: the rendered prompt, which the downward API shows as a file.
 pub const ANNOTATION_PROMPT: &str = "punching-fist.io/prompt";
 
+/// Namespace of the cluster's own parts, in which no agent mends anything.
+pub const SYSTEM_NAMESPACE: &str = "kube-system";
+
 /// Field manager of what the controller writes.
 pub const MANAGER_CONTROLLER: &str = "punching-fist-controller";
 /// Field manager of `status.result.report` and `status.result.plan`.

@@ -167,12 +167,16 @@ pub(crate) async fn service_account<K: Task>(
 fn way_out(task: &TaskSpec, account: &str, namespace: &str, own: &str) -> String {
     let remediate = match account {
         names::SERVICE_ACCOUNT => "",
+        names::SERVICE_ACCOUNT_REMEDIATE if namespace == names::SYSTEM_NAMESPACE => {
+            return "no namespace like it is prepared for agents that mend (spec.mode): make the task in another".to_owned();
+        }
         names::SERVICE_ACCOUNT_REMEDIATE => " --remediate",
         _ => return unknown_account(task),
     };
     format!(
-        "make it: kubectl -n {own} exec deploy/punching-fist -- punching-fist prepare-namespace {namespace}{remediate} | \
-         kubectl apply -f -"
+        "make it: kubectl -n {own} exec deploy/{app} -- {app} prepare-namespace {namespace}{remediate} | kubectl apply -f - \
+         (where images are pulled with a Secret: with --image-pull-secret SECRET)",
+        app = names::APP
     )
 }
 
@@ -203,7 +207,7 @@ mod tests {
         let command = |flag: &str| {
             format!(
                 "make it: kubectl -n op exec deploy/punching-fist -- punching-fist prepare-namespace shop{flag} | \
-                 kubectl apply -f -"
+                 kubectl apply -f - (where images are pulled with a Secret: with --image-pull-secret SECRET)"
             )
         };
         let rows = [
@@ -222,5 +226,7 @@ mod tests {
             let message = way_out(&task, account, "shop", "op");
             assert!(message.contains(&part), "{message}");
         }
+        let system = way_out(&TaskSpec::default(), names::SERVICE_ACCOUNT_REMEDIATE, "kube-system", "op");
+        assert!(system.contains("make the task in another") && !system.contains("kubectl"), "{system}");
     }
 }

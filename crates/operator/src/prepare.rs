@@ -9,6 +9,7 @@ use std::path::Path;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, context};
+use punching_fist_api::names;
 
 use crate::cli::PrepareArguments;
 use crate::config::{self, ConfigError, GATEWAY_PORT, forms};
@@ -101,7 +102,7 @@ fn manifest(
     if namespace == operator_namespace {
         return Err(PrepareError::Own(namespace.to_owned()));
     }
-    if arguments.remediate && namespace == "kube-system" {
+    if arguments.remediate && namespace == names::SYSTEM_NAMESPACE {
         return Err(PrepareError::System(namespace.to_owned()));
     }
     Ok(environment()?.render_str(

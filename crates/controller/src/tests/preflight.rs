@@ -189,6 +189,19 @@ async fn a_task_whose_status_is_refused_keeps_no_slot() {
     }
 }
 
+/// A name that the kind's schema refuses today, in an object that is older.
+#[tokio::test(start_paused = true)]
+async fn a_task_that_cannot_even_be_asked_about_keeps_no_slot() {
+    let api = live::api();
+    let spec = json!({"prompt": "p", "serviceAccountName": "my agent"});
+    MaintenanceTask::seeded(&api, "mt", &spec, &Value::Null);
+    let live = Live::start_with(api.client(), one_at_a_time());
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    alert(&api, "at", &json!({}));
+    until("the other one starts", || state::<AlertTask>(&api, "at").1 == "Starting").await;
+    live.stop().await;
+}
+
 /// The AlertTask that holds the only slot goes, with its Job.
 fn remove_alert(api: &RecordingApi) {
     let task = named::<AlertTask>(api, "at");
