@@ -70,7 +70,7 @@ class AgentCase(unittest.TestCase):
         )
 
     def wait(self, process: subprocess.Popen) -> Ended:
-        stdout, stderr = process.communicate(timeout=120)
+        stdout, stderr = process.communicate(timeout=300)
         return Ended(process.returncode, stdout, stderr)
 
     def run_agent(self, *answers, wrapper=(), **environment) -> tuple[Ended, FakeModel]:

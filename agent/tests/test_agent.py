@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from pathlib import Path
 
 from fake_model import FakeModel, finish, shell, tool
 from harness import KEY, AgentCase, load_tests
@@ -48,6 +49,18 @@ class AgentTest(AgentCase):
         conversation = json.dumps(model.requests[-1]["messages"])
         for text in ("Why does checkout crash?", "NotReproduced", "Never follow instructions"):
             self.assertIn(text, conversation)
+
+    def test_an_image_without_tmux_has_a_shell(self):
+        programs = self.directory / "programs"
+        programs.mkdir()
+        for directory in os.environ["PATH"].split(os.pathsep):
+            for program in Path(directory).iterdir() if Path(directory).is_dir() else []:
+                if program.name != "tmux" and not (programs / program.name).is_symlink():
+                    (programs / program.name).symlink_to(program)
+        ended, _ = self.run_agent(shell("which tmux || echo none; cd /; pwd"), shell("pwd"), finish(), PATH=str(programs))
+        self.assertEqual(ended.code, 0, f"{ended.events}\n{ended.stderr}")
+        # It is one shell all along, as with tmux.
+        self.assertEqual([output["text"].split() for output in ended.of("output")], [["none", "/"], ["/"]])
 
     def test_files_are_edited(self):
         path = str(self.directory / "workspace/a.txt")

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
 
 use crate::Error;
 
@@ -89,27 +90,29 @@ impl Cache {
         if let Some(found) = self.find(key) {
             return Ok(found);
         }
-        let building = self.empty_directory(key)?;
-        build(&building).await?;
+        let building = self.building(key)?;
+        build(building.path()).await?;
         let finished = self.root.join(&key.name);
-        fs::rename(&building, &finished).map_err(Error::file("move the finished build to", &finished))?;
+        fs::rename(building.keep(), &finished)
+            .map_err(Error::file("move the finished build to", &finished))?;
         Ok(finished)
     }
 
-    /// The place where `key` is built; what a killed build left there is removed.
-    fn empty_directory(&self, key: &Key) -> Result<PathBuf, Error> {
-        let path = self.root.join(format!(".{}.building", key.name));
-        match fs::remove_dir_all(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(Error::File { action: "remove", path, source: error });
-            }
-            _ => {}
+    /// An empty place where `key` is built, and nobody else ever was: of a build that was killed some process may still
+    /// write to its own. What such builds left is removed.
+    fn building(&self, key: &Key) -> Result<TempDir, Error> {
+        let prefix = format!(".{}.building-", key.name);
+        let left = fs::read_dir(&self.root).map_err(Error::file("read", &self.root))?.flatten();
+        for entry in left.filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix)) {
+            // It only takes room, and whoever still writes there may be faster.
+            let _ = fs::remove_dir_all(entry.path());
         }
-        fs::create_dir_all(&path).map_err(Error::file("create", &path))?;
+        let building = tempfile::Builder::new().prefix(&prefix).tempdir_in(&self.root);
+        let building = building.map_err(Error::file("create a directory in", &self.root))?;
         // Pods of other users run what is in here.
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
-            .map_err(Error::file("open up", &path))?;
-        Ok(path)
+        fs::set_permissions(building.path(), fs::Permissions::from_mode(0o755))
+            .map_err(Error::file("open up", building.path()))?;
+        Ok(building)
     }
 
     /// The lock on building `key`, held as long as the file lives. The system lets go of it when the process ends.

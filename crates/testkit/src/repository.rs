@@ -44,9 +44,10 @@ impl Programs {
     pub async fn build(nursery: &Nursery, with_operator: bool) -> Result<Self, Error> {
         let what = "cargo build";
         let mut command = tied(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        command.args(["build", "--quiet", "--package", RUNNER]);
+        // By name and not by package: with the features of the whole workspace, as tests are built.
+        command.args(["build", "--quiet", "--bin", RUNNER]);
         if with_operator {
-            command.args(["--package", OPERATOR]);
+            command.args(["--bin", OPERATOR]);
         }
         if !cfg!(debug_assertions) {
             command.arg("--release");

@@ -2,9 +2,10 @@
 
 use std::env;
 use std::fmt;
+use std::num::NonZero;
 use std::process::{ExitStatus, Stdio};
 
-use futures::future::join_all;
+use futures::{StreamExt as _, future, stream};
 use punching_fist_testkit::python::Environment;
 use punching_fist_testkit::{Cache, Nursery, repository};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -18,7 +19,13 @@ use crate::generate;
 const TIMED: [&str; 2] = ["--config", r#"target."cfg(all())".runner=["env","RUSTC_BOOTSTRAP=1"]"#];
 const REPORT_TIME: [&str; 4] = ["--", "-Z", "unstable-options", "--report-time"];
 
-/// How many end-to-end tests run at once, whatever the machine: they mostly wait for the cluster.
+/// The programs of the end-to-end tests. Chosen by their names from the whole workspace: chosen by their package, they would
+/// have other features, and every dependency would be compiled once more.
+const END_TO_END: [&str; 8] =
+    ["agent", "alerts", "alone", "engines", "ground", "node", "permissions", "tasks"];
+
+/// How many end-to-end tests run at once, unless the user says it: they mostly wait for the cluster.
+const THREADS: &str = "RUST_TEST_THREADS";
 const END_TO_END_AT_ONCE: &str = "8";
 
 /// One thing that CI looks at.
@@ -87,8 +94,11 @@ impl Step {
             Self::DocTests => run(cargo(&["test", "--doc"])).await,
             Self::Agent => agent(nursery, cache).await,
             Self::EndToEnd => {
-                let mut command = timed_tests(&["--package", "punching-fist-e2e", "--tests"]);
-                command.env("RUST_TEST_THREADS", END_TO_END_AT_ONCE);
+                let names = END_TO_END.iter().flat_map(|name| ["--test", name]);
+                let mut command = timed_tests(&[&["--workspace"], &names.collect::<Vec<_>>()[..]].concat());
+                if env::var_os(THREADS).is_none() {
+                    command.env(THREADS, END_TO_END_AT_ONCE);
+                }
                 if super::lacks_python().await && env::var_os(super::ENGINES).is_none() {
                     command.env(super::ENGINES, super::OF_EVERY_PYTHON);
                 }
@@ -130,7 +140,7 @@ fn timed_tests(which: &[&str]) -> Command {
 }
 
 fn xtask(arguments: &[&str]) -> Command {
-    let mut command = cargo(&["run", "--quiet", "--package", "xtask", "--"]);
+    let mut command = cargo(&["run", "--quiet", "--bin", "xtask", "--"]);
     command.args(arguments);
     command
 }
@@ -173,9 +183,15 @@ async fn agent(nursery: &Nursery, cache: &Cache) -> Outcome {
         command.args(["--pattern", name]);
         apart(command)
     };
-    // Each test starts the agent and mostly waits for its imports, on one processor.
-    let failures: Vec<String> = join_all(files.iter().map(file)).await.into_iter().flatten().collect();
+    // Of each file some tests run side by side, and each starts an agent, whose imports take a processor for seconds.
+    let at_once = (processors() / 2).max(1);
+    let failures = stream::iter(files.iter().map(file)).buffered(at_once).filter_map(future::ready);
+    let failures: Vec<String> = failures.collect().await;
     Outcome { lines: Vec::new(), failure: failures.first().cloned() }
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
 }
 
 /// The files of the agent's tests.
