@@ -24,6 +24,10 @@ agents *arguments:
 bench *arguments:
     cargo xtask bench {{ arguments }}
 
+# Build the images, or try what can be tried of them without Docker
+images *arguments:
+    cargo xtask images {{ arguments }}
+
 # Clippy, as strict as CI
 lint:
     cargo clippy --workspace --all-targets -- -D warnings
