@@ -19,6 +19,8 @@ GATEWAY_ENDS = {
     "Refused": (Exit.REFUSED, "ConfigurationRefused"),
 }
 LIMITS = {"MaxIterationsReached": "IterationLimit", "MaxBudgetReached": "BudgetExceeded"}
+# Where an image has no tmux, the SDK's shell puts these around its prompt, and they stand in what a command wrote.
+PROMPT_MARKS = re.compile(r"\x1b\[\?2004[hl]")
 GATEWAY = re.compile(rf"punching-fist-gateway: ({'|'.join(GATEWAY_ENDS)})\b")
 
 
@@ -68,7 +70,8 @@ class Translator:
             case TerminalObservation(exit_code=code):
                 # -1: it goes on in the background.
                 code = None if code == -1 else code
-                self._events.emit("output", id=call, exitCode=code, text=_text(observation.content))
+                text = PROMPT_MARKS.sub("", _text(observation.content))
+                self._events.emit("output", id=call, exitCode=code, text=text)
             case MCPToolObservation(is_error=failed):
                 self._events.emit("output", id=call, exitCode=int(failed), text=_text(observation.content))
             case FileEditorObservation(command=command, path=path, is_error=failed) if command != "view":

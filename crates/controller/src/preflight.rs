@@ -168,7 +168,8 @@ fn way_out(task: &TaskSpec, account: &str, namespace: &str, own: &str) -> String
     let remediate = match account {
         names::SERVICE_ACCOUNT => "",
         names::SERVICE_ACCOUNT_REMEDIATE if namespace == names::SYSTEM_NAMESPACE => {
-            return "no namespace like it is prepared for agents that mend (spec.mode): make the task in another".to_owned();
+            return "it isn't prepared for agents that mend (spec.mode); make the task in another namespace"
+                .to_owned();
         }
         names::SERVICE_ACCOUNT_REMEDIATE => " --remediate",
         _ => return unknown_account(task),
@@ -227,6 +228,9 @@ mod tests {
             assert!(message.contains(&part), "{message}");
         }
         let system = way_out(&TaskSpec::default(), names::SERVICE_ACCOUNT_REMEDIATE, "kube-system", "op");
-        assert!(system.contains("make the task in another") && !system.contains("kubectl"), "{system}");
+        assert!(
+            system.contains("make the task in another namespace") && !system.contains("kubectl"),
+            "{system}"
+        );
     }
 }

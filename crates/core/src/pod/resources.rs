@@ -10,7 +10,7 @@ use crate::profile::{self, AgentProfile, DISK, MEMORY, amounts};
 
 type Amounts = BTreeMap<String, punching_fist_api::Quantity>;
 
-/// What no agent is without a limit of: who fills these takes the node's other pods with it.
+/// What has a limit even if nobody speaks of it: who fills these takes the node's other pods with it.
 const BOUNDED: [&str; 2] = [MEMORY, DISK];
 
 /// What the agent's container gets: the task's wish, or the profile's. Of what is bounded and not spoken of it gets the

@@ -211,6 +211,23 @@ mod tests {
     }
 
     #[test]
+    fn a_container_has_resources_of_a_few_names_and_devices() {
+        for (name, fits) in [
+            ("cpu", true),
+            ("memory", true),
+            ("ephemeral-storage", true),
+            ("hugepages-2Mi", true),
+            ("nvidia.com/gpu", true),
+            ("memmory", false),
+            ("pods", false),
+            ("nvidia.com/", false),
+            ("", false),
+        ] {
+            assert_eq!(resource(name).is_none(), fits, "{name:?}");
+        }
+    }
+
+    #[test]
     fn an_address_has_a_scheme_and_a_host() {
         let (no_address, no_login, no_fragment) =
             ("must start with https://", "before the host", "a fragment");
