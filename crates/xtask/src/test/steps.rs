@@ -24,8 +24,9 @@ const REPORT_TIME: [&str; 4] = ["--", "-Z", "unstable-options", "--report-time"]
 const END_TO_END: [&str; 8] =
     ["agent", "alerts", "alone", "engines", "ground", "node", "permissions", "tasks"];
 
-/// How many end-to-end tests run at once, unless the user says it: they mostly wait for the cluster.
+/// How libtest is told how many tests run at once.
 const THREADS: &str = "RUST_TEST_THREADS";
+/// How many end-to-end tests do, unless the user says it: they mostly wait for the cluster.
 const END_TO_END_AT_ONCE: &str = "8";
 
 /// One thing that CI looks at.
@@ -250,6 +251,16 @@ mod tests {
     use clap::ValueEnum as _;
 
     use super::*;
+
+    /// One that isn't named would never run.
+    #[test]
+    fn every_end_to_end_test_is_named() {
+        let manifest = std::fs::read_to_string(repository::root().join("tests/Cargo.toml")).unwrap();
+        let tests = manifest.split("[[test]]").skip(1);
+        let mut names: Vec<_> = tests.filter_map(|test| test.split('"').nth(1)).collect();
+        names.sort_unstable();
+        assert_eq!(names, END_TO_END);
+    }
 
     #[test]
     fn a_step_is_called_on_the_command_line_as_in_the_report() {
