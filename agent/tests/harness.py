@@ -10,11 +10,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from fake_model import FakeModel
+from forked import Forked, prepare
 
 PACKAGE = Path(__file__).resolve().parent.parent
-# For the tests of single parts, in this process. The SDK, which they import, looks for prices elsewhere by default.
-sys.path.insert(0, str(PACKAGE))
+# For what imports the SDK without the program's own start: it looks for prices elsewhere by default, and into the home.
+HOME = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
 os.environ |= {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LOG_LEVEL": "CRITICAL", "OPENHANDS_SUPPRESS_BANNER": "1"}
+os.environ |= {"HOME": HOME.name, "PYTHONPATH": str(PACKAGE)}
+sys.path.insert(0, str(PACKAGE))
+prepare()
 KEY = "the-key-of-the-model"
 
 
@@ -43,7 +47,8 @@ class AgentCase(unittest.TestCase):
             (self.directory / name).mkdir()
             (self.directory / name).chmod(0o777)
 
-    def start(self, model: FakeModel, wrapper=(), **environment) -> subprocess.Popen:
+    def start(self, model: FakeModel, wrapper=None, **environment) -> Forked | subprocess.Popen:
+        """With a wrapper, be it empty, as a program."""
         settings = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.directory / "home"),
@@ -58,27 +63,29 @@ class AgentCase(unittest.TestCase):
             "LLM_INPUT_COST_PER_TOKEN": "0.000001",
             "LLM_OUTPUT_COST_PER_TOKEN": "0.00001",
         }
-        settings |= environment
+        settings = {name: value for name, value in (settings | environment).items() if value is not None}
+        if wrapper is None:
+            return Forked(self.directory, settings)
         return subprocess.Popen(
             [*wrapper, sys.executable, "-m", "punching_fist_agent"],
             cwd=self.directory / "workspace",
-            env={name: value for name, value in settings.items() if value is not None},
+            env=settings,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
 
-    def wait(self, process: subprocess.Popen) -> Ended:
+    def wait(self, process: Forked | subprocess.Popen) -> Ended:
         stdout, stderr = process.communicate(timeout=300)
         return Ended(process.returncode, stdout, stderr)
 
-    def run_agent(self, *answers, wrapper=(), **environment) -> tuple[Ended, FakeModel]:
+    def run_agent(self, *answers, wrapper=None, **environment) -> tuple[Ended, FakeModel]:
         with FakeModel(*answers) as model:
             return self.wait(self.start(model, wrapper, **environment)), model
 
     def run_each(self, table: list, run) -> list[tuple]:
-        """Every row with what it led to. The SDK takes seconds to start, so some go side by side."""
+        """Every row with what it led to, some side by side."""
         with ThreadPoolExecutor(4) as pool:
             return list(zip(table, pool.map(run, table), strict=True))
 
@@ -89,7 +96,7 @@ class AgentCase(unittest.TestCase):
 
 
 class SideBySide(unittest.TestSuite):
-    """Each test waits seconds for the SDK to start."""
+    """Tests wait for agents, which wait for their models and shells."""
 
     def run(self, result, debug=False):
         with ThreadPoolExecutor(4) as pool:

@@ -13,7 +13,8 @@ __all__ = ["AgentTest", "load_tests"]
 
 class AgentTest(AgentCase):
     def test_a_verdict(self):
-        ended, model = self.run_agent(shell("echo hi; false"), shell("echo done > file"), finish(plan="kubectl edit"))
+        answers = shell("echo hi; false"), shell("echo done > file"), finish(plan="kubectl edit")
+        ended, model = self.run_agent(*answers, wrapper=[])
         self.assertEqual(ended.code, 0, f"{ended.events}\n{ended.stderr}")
         kinds = [event["kind"] for event in ended.events if event["kind"] != "usage"]
         self.assertEqual(kinds, ["state", "command", "output", "command", "output", "finish", "state"])

@@ -1,19 +1,13 @@
 """What ends a run before its verdict: money, the gateway's word, and a model that does not answer."""
 
 import json
-import unittest
-from types import SimpleNamespace
-from unittest import mock
 
 from fake_model import HALF, SILENCE, FakeModel, finish, shell
 from harness import AgentCase, load_tests
-from openhands.sdk.llm import Message, TextContent
 
-from punching_fist_agent import settings
-from punching_fist_agent.model import model_of
 from punching_fist_agent.verdict import instructions
 
-__all__ = ["LimitsTest", "PatienceTest", "load_tests"]
+__all__ = ["LimitsTest", "load_tests"]
 
 
 class LimitsTest(AgentCase):
@@ -115,47 +109,3 @@ class LimitsTest(AgentCase):
         ended, _ = self.run_agent(finish(), PUNCHING_FIST_MODE="Destroy")
         self.assert_failed(ended, 11, "ConfigurationRefused")
         self.assertIn("Investigate or Remediate", ended.last("error")["text"])
-
-
-class PatienceTest(unittest.TestCase):
-    """In this process, with the SDK's own retries, but with a clock that jumps."""
-
-    def setUp(self):
-        self.clock, self.events = 0.0, []
-
-    def call(self, url: str, seconds_each: float = 0.0) -> Exception:
-        """Calls the model with the settings' own defaults; every attempt takes so long."""
-        environment = {
-            "PUNCHING_FIST_PROMPT_FILE": __file__,
-            "PUNCHING_FIST_MAX_ITERATIONS": "1",
-            "LLM_BASE_URL": url,
-            "LLM_MODEL": "openai/fake",
-        }
-        with mock.patch.dict("os.environ", environment), mock.patch.object(settings, "_take", lambda _: "key"):
-            chosen = settings.read()
-        llm = model_of(chosen, SimpleNamespace(emit=lambda *_, **event: self.events.append(event)))
-        llm.retry_listener._clock = lambda: self.clock
-
-        def sleep(seconds):
-            self.clock += seconds + seconds_each
-
-        with mock.patch("tenacity.nap.time.sleep", sleep), self.assertRaises(Exception) as raised:
-            llm.completion([Message(role="user", content=[TextContent(text="hi")])])
-        return raised.exception
-
-    def test_five_minutes_away_are_borne(self):
-        self.call("http://127.0.0.1:9/v1")
-        self.assertGreater(self.clock, 300)
-        self.assertLess(self.clock, 400)
-        with FakeModel(503) as fake:
-            self.clock = 0.0
-            self.call(fake.url)
-            self.assertGreater(self.clock, 300)
-            self.assertEqual(len(fake.requests), 13)
-
-    def test_attempts_that_take_long_are_fewer(self):
-        with FakeModel(503) as fake:
-            error = self.call(fake.url, seconds_each=300)
-        self.assertEqual(len(fake.requests), 3)
-        self.assertIn("503", str(error))
-        self.assertEqual(len(self.events), 2)

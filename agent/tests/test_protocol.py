@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import threading
 import unittest
 from concurrent.futures import ThreadPoolExecutor
 
@@ -16,14 +17,11 @@ LINE_LIMIT = 256 * 1024
 
 def emitted(kind: str, **fields) -> tuple[dict, int]:
     reader, writer = os.pipe()
-    with os.fdopen(reader, "rb") as lines:
-        child = os.fork()
-        if child == 0:
-            Events(writer).emit(kind, **fields)
-            os._exit(0)
-        os.close(writer)
-        line = lines.read()
-        os.waitpid(child, 0)
+    with os.fdopen(reader, "rb") as lines, os.fdopen(writer, "wb") as descriptor:
+        emitting = threading.Thread(target=Events(descriptor.fileno()).emit, args=[kind], kwargs=fields)
+        emitting.start()
+        line = lines.readline()
+        emitting.join()
     return json.loads(line), len(line)
 
 

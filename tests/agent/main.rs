@@ -28,8 +28,9 @@ use crate::held::Held;
 static STAGE: Stage = Stage::new(plan);
 /// Where agents reach the gateways of both replicas, as a Service of Kubernetes does it.
 static SERVICE: LazyLock<Service> = LazyLock::new(Service::start);
-/// A provider that a test holds back.
-static HELD: LazyLock<Held> = LazyLock::new(Held::start);
+/// Providers that tests hold back.
+static LEAVING: LazyLock<Held> = LazyLock::new(Held::start);
+static DEPOSED: LazyLock<Held> = LazyLock::new(Held::start);
 /// Held for writing by who takes both replicas away.
 static REPLICAS: RwLock<()> = RwLock::new(());
 
@@ -74,7 +75,8 @@ fn models() -> Vec<Scripted> {
         shell("late-for-two", steps(vec![late, dollar()]), &json!({})),
         // Nobody else asks it.
         shell("watched", steps(vec![dollar()]), &json!({})),
-        shell("held", steps(Vec::new()), &json!({ "baseURL": HELD.url() })),
+        shell("leaving", steps(Vec::new()), &json!({ "baseURL": LEAVING.url() })),
+        shell("deposed", steps(Vec::new()), &json!({ "baseURL": DEPOSED.url() })),
         shell("keyless", steps(vec![dollar()]), &json!({ "key": { "file": key_file() } })),
         sdk("sdk-thief", scripts::key_leak()),
     ]

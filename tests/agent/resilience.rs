@@ -2,13 +2,18 @@
 
 use std::fs;
 
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
 use nix::sys::signal::Signal;
 use punching_fist_api::{MaintenanceTask, Phase, TaskStatus};
-use punching_fist_e2e::{Failure, Space, until};
+use punching_fist_e2e::{Failure, Outcome, Replica, Space, until};
+use punching_fist_testkit::namespaces;
+use punching_fist_testkit::operator::Operator;
 use serde_json::json;
 
-use crate::held::{FIRST, LAST};
-use crate::{HELD, beside_others, key_file, settings};
+use crate::held::{FIRST, Held, LAST};
+use crate::{DEPOSED, LEAVING, beside_others, key_file, settings, without_others};
 
 fn status(task: MaintenanceTask) -> Result<TaskStatus, Failure> {
     Ok(task.status.ok_or("no status")?.task)
@@ -20,33 +25,82 @@ async fn begin(space: &Space, profile: &str, script: &str) -> Result<(), Failure
     Ok(())
 }
 
+/// Begins a run whose only call is answered by half, by the gateway of `replica`.
+async fn hold(space: &Space, replica: &Replica, held: &Held) -> Result<MaintenanceTask, Failure> {
+    let (profile, gateway) = (space.namespace(), replica.gateway());
+    let ask = format!("!run STREAM=true ask-model http://{gateway}/v1 {profile}");
+    begin(space, profile, &format!("{ask}\n!verdict Diagnosed done")).await?;
+    let is_under_way = |task: &MaintenanceTask| {
+        let usage = task.status.as_ref().and_then(|status| status.task.usage.as_ref());
+        usage.is_some_and(|usage| usage.in_flight.len() == 1 && usage.total.calls == 0)
+    };
+    let task = space.until("mt", "a call under way in status.usage.inFlight", is_under_way).await?;
+    held.begun(1).await?;
+    Ok(task)
+}
+
+async fn leads(replica: &Replica) -> bool {
+    replica.metric("punching_fist_leader").await.is_ok_and(|leader| leader > 0.5)
+}
+
+/// The operator stops, but lets the agent read its answer.
+async fn waits(replica: &Replica, operator: &mut Operator) -> Outcome {
+    let waits = async || replica.log().contains("waiting for them to end").then_some(());
+    until("it waits for the stream", waits).await?;
+    assert!(operator.process_mut().exited().is_none(), "it has not waited");
+    Ok(())
+}
+
+/// Whether the call was paid for by the operator that has gone since, and the agent read all of it.
+async fn check(space: &Space, task: &MaintenanceTask) -> Outcome {
+    let settled = space.api::<MaintenanceTask>().get("mt").await?;
+    let usage = status(settled)?.usage.ok_or("no usage")?;
+    assert_eq!((usage.total.calls, usage.total.cost_usd.as_deref()), (1, Some("1")));
+    assert_eq!(usage.in_flight.len(), 0, "settled before it went");
+    space.phase::<MaintenanceTask>("mt", Phase::Succeeded).await?;
+    let pod = space.pods(task).await?.pop().and_then(|pod| pod.metadata.name).ok_or("no pod")?;
+    let log = space.kubectl(&["logs", &pod]).await?;
+    assert!(log.contains(FIRST) && log.contains(LAST) && log.contains("[DONE]"), "{log}");
+    Ok(())
+}
+
 #[test]
 fn an_operator_that_is_told_to_stop_lets_a_stream_end_and_settles_it() {
     beside_others("leaving", async |space| {
         let leaving = space.world().start(settings("agent-leaving")).await?;
-        let ask = format!("!run STREAM=true ask-model http://{}/v1 leaving", leaving.gateway());
-        begin(&space, "held", &format!("{ask}\n!verdict Diagnosed done")).await?;
-        let is_under_way = |task: &MaintenanceTask| {
-            let usage = task.status.as_ref().and_then(|status| status.task.usage.as_ref());
-            usage.is_some_and(|usage| usage.in_flight.len() == 1 && usage.total.calls == 0)
-        };
-        let task = space.until("mt", "a call under way in status.usage.inFlight", is_under_way).await?;
-        HELD.begun(1).await?;
+        let task = hold(&space, &leaving, &LEAVING).await?;
         let mut operator = leaving.operator().await;
         operator.process_mut().signal(Signal::SIGTERM);
-        let waits = async || leaving.log().contains("waiting for them to end").then_some(());
-        until("it waits for the stream", waits).await?;
-        assert!(operator.process_mut().exited().is_none(), "it has not waited");
-        HELD.release();
+        waits(&leaving, &mut operator).await?;
+        LEAVING.release();
         assert!(operator.process_mut().wait().await?.success());
-        let settled = space.api::<MaintenanceTask>().get("mt").await?;
-        let usage = status(settled)?.usage.ok_or("no usage")?;
-        assert_eq!((usage.total.calls, usage.total.cost_usd.as_deref()), (1, Some("1")));
-        assert_eq!(usage.in_flight.len(), 0, "settled before it went");
-        space.phase::<MaintenanceTask>("mt", Phase::Succeeded).await?;
-        let pod = space.pods(&task).await?.pop().and_then(|pod| pod.metadata.name).ok_or("no pod")?;
-        let log = space.kubectl(&["logs", &pod]).await?;
-        assert!(log.contains(FIRST) && log.contains(LAST) && log.contains("[DONE]"), "{log}");
+        check(&space, &task).await
+    });
+}
+
+#[test]
+fn an_operator_that_loses_the_lease_lets_a_stream_end_and_settles_it() {
+    without_others("deposed", async |space| {
+        let [one, other] = space.world().replicas() else { return Err("there are two replicas".into()) };
+        let anybody = async || match (leads(one).await, leads(other).await) {
+            (true, _) => Some((one, other)),
+            (_, true) => Some((other, one)),
+            _ => None,
+        };
+        let (deposed, next) = until("one of them leads", anybody).await?;
+        let task = hold(&space, deposed, &DEPOSED).await?;
+        // As it looks to a leader that was cut off from the API server for longer than its Lease.
+        let leases: Api<Lease> = Api::namespaced(space.world().client(), namespaces::OPERATOR);
+        let holder = json!({ "spec": { "holderIdentity": next.name() } });
+        leases.patch("punching-fist", &PatchParams::default(), &Patch::Merge(holder)).await?;
+        let mut operator = deposed.operator().await;
+        waits(deposed, &mut operator).await?;
+        until("the other one leads", async || leads(next).await.then_some(())).await?;
+        DEPOSED.release();
+        assert!(!operator.process_mut().wait().await?.success());
+        assert!(deposed.log().contains("the Lease punching-fist was lost"), "{}", deposed.log_tail());
+        check(&space, &task).await?;
+        operator.restart().await?;
         Ok(())
     });
 }

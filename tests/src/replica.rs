@@ -24,6 +24,7 @@ const CALLS: &str = "punching_fist_kube_requests_total{";
 
 /// A running replica.
 pub struct Replica {
+    name: String,
     operator: Mutex<Operator>,
     webhook: SocketAddr,
     probes: SocketAddr,
@@ -44,8 +45,9 @@ pub struct Answer {
 }
 
 impl Replica {
-    pub(crate) fn new(operator: Operator) -> Self {
+    pub(crate) fn new(name: String, operator: Operator) -> Self {
         Self {
+            name,
             webhook: operator.webhook(),
             probes: operator.probes(),
             gateway: operator.gateway(),
@@ -53,6 +55,11 @@ impl Replica {
             log: operator.process().log().to_owned(),
             operator: Mutex::new(operator),
         }
+    }
+
+    /// What it is called, among others in the Lease that it holds.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The process, to kill and restart it.

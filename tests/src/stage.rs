@@ -201,7 +201,7 @@ impl World {
         for (profile, what) in self.profiles.as_object().into_iter().flatten() {
             settings.config["agents"][profile] = what.clone();
         }
-        Ok(Replica::new(self.ground.operator(settings).await?))
+        Ok(Replica::new(settings.name.clone(), self.ground.operator(settings).await?))
     }
 
     /// Runs `test`; shows all that is known if it fails.
