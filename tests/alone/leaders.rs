@@ -27,7 +27,7 @@ fn whoever_leads_next_knows_of_all_who_wait_and_stops_when_it_is_told() {
                 space.task::<MaintenanceTask>(&name, "!verdict Diagnosed done").await?;
             }
             operator.restart().await?;
-            let wait = ["wait", "--for=condition=Complete", "--timeout=60s", "mt", "--all"];
+            let wait = ["wait", "--for=condition=Complete", "--timeout=120s", "mt", "--all"];
             space.kubectl(&wait).await?;
         }
         Ok(())

@@ -27,7 +27,7 @@ pub const SHELL_AGENT: &str = "shell-agent";
 const OPENHANDS: [(&str, Behaviour); 2] =
     [("sdk", Behaviour::Investigate), ("sdk-refused", Behaviour::Unauthorized)];
 /// How long anything may take that takes seconds on a free machine.
-pub const LIMIT: Duration = Duration::from_secs(60);
+pub const LIMIT: Duration = Duration::from_secs(120);
 
 /// Asks the model once, as an engine does. Every pod of the shell agent finds it on its PATH.
 const ASK_MODEL: &str = include_str!("ask_model.sh");

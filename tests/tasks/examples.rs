@@ -40,7 +40,7 @@ fn the_shortest_task_runs_where_the_ground_has_prepared_for_it() {
     for namespace in ["default", "shop", "punching-fist-agents"] {
         STAGE.play(namespace, async |space| {
             space.kubectl(&["apply", "--filename", &minimal.to_string_lossy()]).await?;
-            let wait = ["wait", "--for=condition=Complete", "--timeout=60s", "--filename"];
+            let wait = ["wait", "--for=condition=Complete", "--timeout=120s", "--filename"];
             space.kubectl(&[&wait[..], &[&minimal.to_string_lossy()]].concat()).await?;
             Ok(())
         });

@@ -21,7 +21,7 @@ use crate::{Error, files, images, loopback, namespaces, scripted_model, yaml};
 const SERVICE_ACCOUNT: &str = "punching-fist";
 /// How long its token is good for: longer than anybody leaves a ground up.
 const TOKEN_SECONDS: i64 = 7 * 24 * 3600;
-const READY_LIMIT: Duration = Duration::from_secs(60);
+const READY_LIMIT: Duration = Duration::from_secs(120);
 const STOP_GRACE: Duration = Duration::from_secs(15);
 /// How often other ports are tried when somebody took ours.
 const PORT_ATTEMPTS: usize = 4;

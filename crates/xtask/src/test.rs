@@ -8,6 +8,7 @@ use std::env;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use futures::future::join_all;
 use punching_fist_testkit::prerequisites::{Needs, Part};
 use punching_fist_testkit::python::Packages;
 use punching_fist_testkit::{Cache, Nursery, lacks_kubernetes_mcp};
@@ -47,13 +48,19 @@ pub async fn run(arguments: &Arguments) -> Outcome {
     let needs = Needs { parts: parts(&steps, engines), ..Needs::default() };
     needs.check(&cache).await?;
     needs.build(&nursery, &cache).await?;
-    let mut report = Report::default();
-    for step in steps {
-        eprintln!("\n==> {step}");
-        let started = Instant::now();
-        let outcome = step.run(&nursery, &cache).await;
-        report.add(step, outcome, started.elapsed());
+    let (mut report, begun) = (Report::default(), Instant::now());
+    for beside in steps.chunk_by(|_, next| next.runs_beside_the_last()) {
+        let run = async |step: &Step| {
+            eprintln!("\n==> {step}");
+            let started = Instant::now();
+            let outcome = step.run(&nursery, &cache).await;
+            (*step, outcome, started.elapsed())
+        };
+        for (step, outcome, time) in join_all(beside.iter().map(run)).await {
+            report.add(step, outcome, time);
+        }
     }
+    report.time = begun.elapsed();
     println!("\n{report}");
     Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -2,10 +2,9 @@
 
 use std::env;
 use std::fmt;
-use std::num::NonZero;
 use std::process::{ExitStatus, Stdio};
 
-use futures::{StreamExt as _, future, stream};
+use futures::{StreamExt as _, stream};
 use punching_fist_testkit::python::Environment;
 use punching_fist_testkit::{Cache, Nursery, repository};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -19,15 +18,13 @@ use crate::generate;
 const TIMED: [&str; 2] = ["--config", r#"target."cfg(all())".runner=["env","RUSTC_BOOTSTRAP=1"]"#];
 const REPORT_TIME: [&str; 4] = ["--", "-Z", "unstable-options", "--report-time"];
 
-/// The programs of the end-to-end tests. Chosen by their names from the whole workspace: chosen by their package, they would
-/// have other features, and every dependency would be compiled once more.
-const END_TO_END: [&str; 8] =
-    ["agent", "alerts", "alone", "engines", "ground", "node", "permissions", "tasks"];
-
-/// How libtest is told how many tests run at once.
-const THREADS: &str = "RUST_TEST_THREADS";
-/// How many end-to-end tests do, unless the user says it: they mostly wait for the cluster.
-const END_TO_END_AT_ONCE: &str = "8";
+/// The end-to-end tests of the real engines. Programs are chosen by their names from the whole workspace: chosen by their
+/// package, they would have other features, and every dependency would be compiled once more.
+const REAL_ENGINES: &str = "engines";
+/// The other end-to-end tests, those first that take longest.
+const OTHERS: [&str; 7] = ["agent", "alone", "tasks", "alerts", "permissions", "ground", "node"];
+/// How many of these run at once, each on a cluster of its own.
+const AT_ONCE: usize = 3;
 
 /// One thing that CI looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -78,6 +75,11 @@ impl Step {
         Self::Cluster,
     ];
 
+    /// Whether it can run beside the one before it: both mostly wait for clusters of their own.
+    pub fn runs_beside_the_last(self) -> bool {
+        self == Self::Cluster
+    }
+
     /// Runs it, its output on the terminal.
     pub async fn run(self, nursery: &Nursery, cache: &Cache) -> Outcome {
         match self {
@@ -91,20 +93,10 @@ impl Step {
                 command.env("RUSTDOCFLAGS", "-D warnings");
                 run(command).await
             }
-            Self::Unit => run(timed_tests(&["--lib", "--bins", "--tests"])).await,
+            Self::Unit => run(with_threads(timed_tests(&["--lib", "--bins", "--tests"]), "4")).await,
             Self::DocTests => run(cargo(&["test", "--doc"])).await,
             Self::Agent => agent(nursery, cache).await,
-            Self::EndToEnd => {
-                let names = END_TO_END.iter().flat_map(|name| ["--test", name]);
-                let mut command = timed_tests(&[&["--workspace"], &names.collect::<Vec<_>>()[..]].concat());
-                if env::var_os(THREADS).is_none() {
-                    command.env(THREADS, END_TO_END_AT_ONCE);
-                }
-                if super::lacks_python().await && env::var_os(super::ENGINES).is_none() {
-                    command.env(super::ENGINES, super::OF_EVERY_PYTHON);
-                }
-                run(command).await
-            }
+            Self::EndToEnd => end_to_end().await,
             Self::Demo => run(xtask(&["demo", "--once"])).await,
             Self::Cluster => cluster().await,
         }
@@ -152,11 +144,10 @@ async fn cluster() -> Outcome {
         println!("A cluster is up here and left alone: nothing is tried.");
         return Outcome::default();
     }
-    let mut outcome = run(xtask(&["cluster", "up", "--alertmanager"])).await;
-    for command in ["status", "down"] {
-        let next = run(xtask(&["cluster", command])).await;
-        outcome.lines.extend(next.lines);
-        outcome.failure = outcome.failure.or(next.failure);
+    let mut outcome = Outcome::default();
+    for arguments in [&["cluster", "up", "--alertmanager"][..], &["cluster", "status"], &["cluster", "down"]]
+    {
+        outcome = outcome.and(apart(&arguments.join(" "), xtask(arguments)).await);
     }
     outcome
 }
@@ -166,59 +157,51 @@ async fn agent(nursery: &Nursery, cache: &Cache) -> Outcome {
         Ok(environment) => environment,
         Err(error) => return Outcome::failed(error),
     };
-    let files = match agent_tests() {
-        Ok(files) => files,
-        Err(error) => return Outcome::failed(error),
-    };
-    let file = |name: &String| {
-        let mut command = Command::new(environment.interpreter());
-        command.args([
-            "-B",
-            "-m",
-            "unittest",
-            "discover",
-            "--durations=5",
-            "--start-directory",
-            "agent/tests",
-        ]);
-        command.args(["--pattern", name]);
-        apart(command)
-    };
-    // Of each file some tests run side by side, and each starts an agent, whose imports take a processor for seconds.
-    let at_once = (processors() / 2).max(1);
-    let failures = stream::iter(files.iter().map(file)).buffered(at_once).filter_map(future::ready);
-    let failures: Vec<String> = failures.collect().await;
-    Outcome { lines: Vec::new(), failure: failures.first().cloned() }
+    let mut command = Command::new(environment.interpreter());
+    command.args(["-B", "-m", "unittest", "discover", "--durations=5", "--start-directory", "agent/tests"]);
+    run(command).await
 }
 
-fn processors() -> usize {
-    std::thread::available_parallelism().map_or(1, NonZero::get)
-}
-
-/// The files of the agent's tests.
-fn agent_tests() -> std::io::Result<Vec<String>> {
-    let names = std::fs::read_dir(repository::root().join("agent/tests"))?;
-    let names = names.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
-    let names: std::io::Result<Vec<String>> = names.collect();
-    Ok(names?.into_iter().filter(|name| name.starts_with("test_")).collect())
-}
-
-/// Runs `command` beside others: what it says is shown when it is done. Gives why it failed, if it did.
-async fn apart(mut command: Command) -> Option<String> {
-    command.current_dir(repository::root()).stdin(Stdio::null()).kill_on_drop(true);
-    match command.output().await {
-        Ok(output) => {
-            print!("{}", String::from_utf8_lossy(&output.stdout));
-            eprint!("{}", String::from_utf8_lossy(&output.stderr));
-            (!output.status.success()).then(|| output.status.to_string())
-        }
-        Err(error) => Some(error.to_string()),
+/// Compiles all; then the real engines have the processors to themselves, and of the others some run at a time.
+async fn end_to_end() -> Outcome {
+    let names = OTHERS.iter().chain([&REAL_ENGINES]).flat_map(|name| ["--test", name]);
+    let mut compile = cargo(&["test", "--workspace", "--no-run"]);
+    compile.args(names);
+    let compiled = run(compile).await;
+    if compiled.failure.is_some() {
+        return compiled;
     }
+    let mut engines = end_to_end_test(REAL_ENGINES);
+    if super::lacks_python().await && env::var_os(super::ENGINES).is_none() {
+        engines.env(super::ENGINES, super::OF_EVERY_PYTHON);
+    }
+    let others = stream::iter(OTHERS).map(|name| apart(name, end_to_end_test(name)));
+    let outcome = run(engines).await;
+    others.buffer_unordered(AT_ONCE).fold(outcome, async |all, next| all.and(next)).await
+}
+
+fn end_to_end_test(name: &str) -> Command {
+    with_threads(timed_tests(&["--workspace", "--test", name]), "8")
+}
+
+/// Runs so many tests at once, unless the user says it: most wait for what they have started.
+fn with_threads(mut command: Command, threads: &str) -> Command {
+    const THREADS: &str = "RUST_TEST_THREADS";
+    if env::var_os(THREADS).is_none() {
+        command.env(THREADS, threads);
+    }
+    command
 }
 
 impl Outcome {
     fn failed(why: impl fmt::Display) -> Self {
         Self { lines: Vec::new(), failure: Some(why.to_string()) }
+    }
+
+    /// What became of both.
+    fn and(mut self, next: Self) -> Self {
+        self.lines.extend(next.lines);
+        Self { lines: self.lines, failure: self.failure.or(next.failure) }
     }
 }
 
@@ -232,6 +215,21 @@ async fn run(mut command: Command) -> Outcome {
         Err(error) => Some(error.to_string()),
     };
     Outcome { lines, failure }
+}
+
+/// Runs `command` beside others: what it says is shown when it is done.
+async fn apart(name: &str, mut command: Command) -> Outcome {
+    eprintln!("{name} begins");
+    command.current_dir(repository::root()).stdin(Stdio::null()).kill_on_drop(true);
+    let output = match command.output().await {
+        Ok(output) => output,
+        Err(error) => return Outcome::failed(error),
+    };
+    let [said, told] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
+    eprintln!("\n{name} has ended:\n{told}");
+    println!("{said}");
+    let failure = (!output.status.success()).then(|| format!("{name}: {}", output.status));
+    Outcome { lines: said.lines().map(str::to_owned).collect(), failure }
 }
 
 async fn follow(mut command: Command, lines: &mut Vec<String>) -> std::io::Result<ExitStatus> {
@@ -248,6 +246,8 @@ async fn follow(mut command: Command, lines: &mut Vec<String>) -> std::io::Resul
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use clap::ValueEnum as _;
 
     use super::*;
@@ -257,9 +257,8 @@ mod tests {
     fn every_end_to_end_test_is_named() {
         let manifest = std::fs::read_to_string(repository::root().join("tests/Cargo.toml")).unwrap();
         let tests = manifest.split("[[test]]").skip(1);
-        let mut names: Vec<_> = tests.filter_map(|test| test.split('"').nth(1)).collect();
-        names.sort_unstable();
-        assert_eq!(names, END_TO_END);
+        let names: BTreeSet<_> = tests.filter_map(|test| test.split('"').nth(1)).collect();
+        assert_eq!(names, OTHERS.into_iter().chain([REAL_ENGINES]).collect());
     }
 
     #[test]

@@ -1,11 +1,8 @@
 //! At the door: credentials, sizes, times, and bodies that are none.
 
-mod common;
-
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
-use common::*;
 use futures::stream;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH};
 use http::{Method, Request};
@@ -13,6 +10,8 @@ use prometheus::Registry;
 use punching_fist_testkit::recording::{Fault, Times};
 use punching_fist_webhook::{Authentication, Limits, router};
 use serde_json::json;
+
+use crate::common::*;
 
 #[tokio::test]
 async fn without_the_token_nothing_is_read() {

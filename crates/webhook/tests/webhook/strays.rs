@@ -1,14 +1,13 @@
 //! Objects that don't fit: one that can't be read, one without its label, one under a name that it should not have. None
 //! of them stops more than its own incident, and who mends it is told what to do.
 
-mod common;
-
 use std::time::Duration;
 
-use common::*;
 use punching_fist_api::{AlertTask, Phase, reasons};
 use punching_fist_testkit::recording::RecordingApi;
 use punching_fist_webhook::TaskCache;
+
+use crate::common::*;
 
 fn drop_label(api: &RecordingApi, task: &AlertTask) {
     api.change::<AlertTask>(NAMESPACE, &name(task), |task| {

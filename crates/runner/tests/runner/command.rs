@@ -1,14 +1,13 @@
 //! The built runner with programs that are no OpenHands: the engine `command`.
 
-mod support;
-
 use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use punching_fist_protocol::{Confidence, Event, MARKER, Reason, State, Stream, Verdict};
-use support::{FINISH, Pod, RUNNING};
+
+use crate::support::{FINISH, Pod, RUNNING};
 
 const RESULT: &str = r#"echo '{"verdict":"Diagnosed","summary":"A typo.","confidence":"High","report":"The cause.","plan":"kubectl edit"}' > "$PUNCHING_FIST_RESULT""#;
 

@@ -1,13 +1,12 @@
 //! The built runner with shell scripts as engines: good ones, bad ones, and those that try to cheat.
 
-mod support;
-
 use std::fs;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use punching_fist_protocol::{Confidence, Event, REDACTED, Reason, State, Stream, Verdict};
-use support::{FINISH, Pod, RUNNING};
+
+use crate::support::{FINISH, Pod, RUNNING};
 
 const RUNNING_LINE: &str = r#"{"kind":"state","state":"running"}"#;
 

@@ -1,12 +1,11 @@
 //! The built runner with the files of the engine `main`, which an agent can write too: half of one, more than can be read,
 //! and such as take all memory.
 
-mod support;
-
 use std::time::Duration;
 
 use punching_fist_protocol::{Event, Reason, Verdict};
-use support::Pod;
+
+use crate::support::Pod;
 
 /// What the runner may take at most, whatever comes: KiB.
 const MEMORY: u64 = 40 * 1024;
@@ -26,7 +25,7 @@ state finished
 
 fn pod(script: &str) -> Pod {
     let pod = Pod::new("exit 1").with("PUNCHING_FIST_ENGINE", "main");
-    support::program(&pod.path("bin/python"), &format!("{EVENTS}\n{script}"));
+    crate::support::program(&pod.path("bin/python"), &format!("{EVENTS}\n{script}"));
     pod
 }
 

@@ -1,10 +1,9 @@
 //! What would be spent without being metered: it isn't passed on, or its charge covers it, or the answer tells of it.
 
-mod common;
-
-use common::{Ground, Script};
 use punching_fist_core::money::Money;
 use serde_json::{Value, json};
+
+use crate::common::{Ground, Script};
 
 const CHAT: &str = "/v1/chat/completions";
 const MESSAGES: &str = "/v1/messages";

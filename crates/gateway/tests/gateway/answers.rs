@@ -1,17 +1,16 @@
 //! Answers on their way back: none says the key, and what nobody reads is bounded.
 
-mod common;
-
 use std::time::Duration;
 
 use axum::body::Body;
-use common::{Ground, KEY, Script, request};
 use futures::StreamExt;
 use futures::future::join_all;
 use http::{Request, header};
 use punching_fist_testkit::wait::until;
 use serde_json::{Value, json};
 use tower::ServiceExt;
+
+use crate::common::{Ground, KEY, Script, request};
 
 const CHAT: &str = "/v1/chat/completions";
 const DONE: &str = "data: [DONE]\n\n";

@@ -1,8 +1,5 @@
 //! A pod in a temporary directory: the runner, a shell script as its engine, and what it left when it ended.
 
-// Every test program uses a part of it.
-#![allow(dead_code)]
-
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;

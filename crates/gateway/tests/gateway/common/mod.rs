@@ -1,7 +1,5 @@
 //! A gateway between an API server in memory and a provider that does what it is told.
 
-#![allow(dead_code, unused_imports, reason = "each test binary uses a part of it")]
-
 pub mod provider;
 
 use std::sync::Arc;

@@ -1,11 +1,8 @@
 //! The budget, against everything that could get past it: parallel calls, replicas, deaths, lost answers.
 
-mod common;
-
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{Answer, Ground, NAMESPACE, Script, TASK, heal, nothing_in_flight, request, send, usage};
 use futures::future::join_all;
 use prometheus::Registry;
 use punching_fist_api::{MaintenanceTask, Reservation};
@@ -15,6 +12,8 @@ use punching_fist_testkit::recording::{Fault, Times};
 use punching_fist_testkit::wait::until;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
+
+use crate::common::{Answer, Ground, NAMESPACE, Script, TASK, heal, nothing_in_flight, request, send, usage};
 
 const CHAT: &str = "/v1/chat/completions";
 const STATUS: &str = "maintenancetasks/status";

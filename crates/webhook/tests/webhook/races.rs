@@ -1,16 +1,15 @@
 //! Many at once: repeats, twins, replicas, a controller that writes too, and an API server that fails. One incident has
 //! one open task, and no firing alert is lost.
 
-mod common;
-
 use std::time::Duration;
 
-use common::*;
 use futures::future::join_all;
 use punching_fist_api::{AlertState, AlertTask, Phase, reasons};
 use punching_fist_core::incident;
 use punching_fist_testkit::recording::{Fault, RecordingApi, Times};
 use serde_json::Value;
+
+use crate::common::*;
 
 /// As Alertmanager does it: again and again while the answer is a 5xx.
 async fn deliver(hook: Hook, body: Value) {

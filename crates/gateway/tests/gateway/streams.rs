@@ -1,11 +1,8 @@
 //! Streams: they pass without delay, and whatever their end is, it is settled.
 
-mod common;
-
 use std::time::Duration;
 
 use axum::body::Body;
-use common::{Ground, NAMESPACE, Script, TASK, TOKEN, nothing_in_flight, request, send};
 use futures::StreamExt;
 use prometheus::Registry;
 use punching_fist_api::MaintenanceTask;
@@ -15,6 +12,8 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tower::ServiceExt;
+
+use crate::common::{Ground, NAMESPACE, Script, TASK, TOKEN, nothing_in_flight, request, send};
 
 const CHAT: &str = "/v1/chat/completions";
 const TEXT: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n";
@@ -151,7 +150,7 @@ fn killed_in_a_stream(ground: &Ground) -> String {
     let dying = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let first = runtime.block_on(async {
-            let gateway = common::replica(&api, &settings, &Registry::new(), Duration::from_secs(30));
+            let gateway = crate::common::replica(&api, &settings, &Registry::new(), Duration::from_secs(30));
             let response = gateway.router().oneshot(request(CHAT, &body())).await.unwrap();
             let mut pieces = Body::into_data_stream(response.into_body());
             let first = pieces.next().await.unwrap().unwrap();

@@ -2,15 +2,14 @@
 //! engine, prints what it printed, writes the files that it wrote, and ends as it ended. One table says what every
 //! engine comes to in every case.
 
-mod support;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use nix::sys::signal::{Signal, kill};
 use punching_fist_protocol::{Confidence, Event, Reason, Verdict};
-use support::{Ended, Pod};
+
+use crate::support::{Ended, Pod};
 
 /// Limits of the runs that were recorded.
 const MAX_ITERATIONS: &str = "4";
@@ -80,7 +79,7 @@ fn pod(engine: &str, case: &str) -> Pod {
         _ => "punching-fist-agent",
     };
     let pod = Pod::new("exit 1");
-    support::program(&pod.path("bin").join(program), &script);
+    crate::support::program(&pod.path("bin").join(program), &script);
     pod.with("PUNCHING_FIST_ENGINE", engine)
         // The recording went past both limits, and is replayed at once: which is seen first would be chance.
         .with("PUNCHING_FIST_MAX_ITERATIONS", if case == "budget" { "1000" } else { MAX_ITERATIONS })

@@ -1,7 +1,5 @@
 //! A webhook over an API server in memory, and a sender that looks at the answers.
 
-#![allow(dead_code, reason = "each test binary uses a part of it")]
-
 use axum::Router;
 use axum::body::Body;
 use http::{Request, StatusCode, header};

@@ -1,12 +1,11 @@
 //! Alert text is data, whatever it looks like: it reaches the object, cut where it must be, and nothing else.
 
-mod common;
-
-use common::*;
 use punching_fist_api::{AlertTask, Phase, reasons};
 use punching_fist_core::notification::MAX_BYTES;
 use punching_fist_core::text::MARKER;
 use serde_json::{Value, json};
+
+use crate::common::*;
 
 const NASTY: [&str; 8] = [
     "line\nline\r\n\ttab",

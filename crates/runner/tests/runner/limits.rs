@@ -1,12 +1,11 @@
 //! The built runner keeps an attempt within its limits, and the gateway's word comes before all others.
 
-mod support;
-
 use std::fs;
 use std::time::Duration;
 
 use punching_fist_protocol::{Event, REDACTED, Reason};
-use support::{FINISH, Pod, RUNNING};
+
+use crate::support::{FINISH, Pod, RUNNING};
 
 fn usage(fields: &str) -> String {
     format!(r#"echo '{{"kind":"usage","calls":1,{fields}}}'"#)

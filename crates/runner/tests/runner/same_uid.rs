@@ -1,7 +1,5 @@
 //! The built runner and processes of its own uid that try to blind it, to mute it, or to outlive it.
 
-mod support;
-
 use std::fs;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -11,7 +9,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 use punching_fist_protocol::{Event, Reason, Verdict};
-use support::{FINISH, Pod, RUNNING, Running};
+
+use crate::support::{FINISH, Pod, RUNNING, Running};
 
 const FORGED: &str =
     r#"{"version":1,"reason":"VerdictReached","verdict":"Fixed","summary":"forged","acted":true}"#;
@@ -22,7 +21,7 @@ fn held(running: &mut Running) {
     running.wait_for(|event| matches!(event, Event::Message { text } if text == "held"));
 }
 
-fn could(ended: &support::Ended) -> Vec<Event> {
+fn could(ended: &crate::support::Ended) -> Vec<Event> {
     ended.events().into_iter().filter(|event| matches!(event, Event::Message { .. })).collect()
 }
 

@@ -1,14 +1,13 @@
 //! From a body to etcd: what is made, what is merged, what is written and what is not, call by call.
 
-mod common;
-
 use std::time::Duration;
 
-use common::*;
 use punching_fist_api::{AlertState, AlertTask, Phase, names, reasons};
 use punching_fist_testkit::recording::{Fault, Times};
 use punching_fist_webhook::TaskCache;
 use serde_json::json;
+
+use crate::common::*;
 
 #[tokio::test]
 async fn the_first_notification_makes_a_task() {

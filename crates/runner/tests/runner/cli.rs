@@ -1,11 +1,10 @@
 //! The built runner with the events and the files of the engine `cli`, which can't be told how long to wait, nor when to leave.
 
-mod support;
-
 use std::time::Duration;
 
 use punching_fist_protocol::{Reason, Verdict};
-use support::Pod;
+
+use crate::support::Pod;
 
 /// Says what the engine says.
 const EVENTS: &str = r#"
@@ -20,7 +19,7 @@ echo "{\"execution_status\":\"$1\"}" > "$OPENHANDS_CONVERSATIONS_DIR/own/base_st
 
 fn pod(script: &str) -> Pod {
     let pod = Pod::new("exit 1").with("PUNCHING_FIST_ENGINE", "cli");
-    support::program(&pod.path("bin/openhands"), &format!("{EVENTS}\n{script}"));
+    crate::support::program(&pod.path("bin/openhands"), &format!("{EVENTS}\n{script}"));
     pod
 }
 

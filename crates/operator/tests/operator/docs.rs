@@ -45,7 +45,7 @@ fn keys(value: &Value, path: &str, found: &mut BTreeSet<String>) {
 
 #[test]
 fn every_key_of_the_configuration_is_told() {
-    let text = include_str!("../testdata/every-key.yaml");
+    let text = include_str!("../../testdata/every-key.yaml");
     let mut known: BTreeSet<String> = EXCLUDED.map(str::to_owned).into();
     keys(&serde_yaml::from_str(text).unwrap(), "", &mut known);
     let page = page("configuration.md");

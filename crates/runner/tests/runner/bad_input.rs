@@ -1,12 +1,11 @@
 //! The built runner with engines, disks and lines as nobody wishes for them: each ends in a named reason.
 
-mod support;
-
 use std::fs;
 use std::time::Duration;
 
 use punching_fist_protocol::{Event, MARKER, Reason, State, Verdict};
-use support::{FINISH, Pod, RUNNING, Running};
+
+use crate::support::{FINISH, Pod, RUNNING, Running};
 
 /// What the runner may take at most, whatever comes: KiB.
 const MEMORY: u64 = 30 * 1024;
