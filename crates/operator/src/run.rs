@@ -109,6 +109,7 @@ async fn start(config: Config, place: Place) -> Result<(), RunError> {
     let registry = Registry::new();
     let metrics = Metrics::new(&registry)?;
     let client = client::connect(metrics.clone()).await?;
+    let for_lease = client::connect_for_lease(metrics.clone()).await?;
     let version = env!("CARGO_PKG_VERSION");
     let [alerts, models] = [&webhook, &gateway].map(TcpListener::local_addr);
     info!(
@@ -119,7 +120,7 @@ async fn start(config: Config, place: Place) -> Result<(), RunError> {
     let health = Arc::new(Health::new(&["cluster", "process"]));
     let parts = Parts::new(&client, config, place.replica(), &registry)?;
     let replica = Replica {
-        election: LeaderElection::new(client.clone(), &place.namespace, LEASE, &place.replica),
+        election: LeaderElection::new(for_lease, &place.namespace, LEASE, &place.replica),
         metrics,
         health: health.clone(),
         stop: CancellationToken::new(),
