@@ -3,13 +3,10 @@
 use std::time::Duration;
 
 use futures::future::try_join_all;
-use punching_fist_e2e::{Failure, kubectl, kubectl_with, on_ground};
+use punching_fist_e2e::{Failure, LIMIT, kubectl, kubectl_with, on_ground};
 use punching_fist_testkit::{Ground, repository};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
-
-/// How long anything here may take.
-const LIMIT: Duration = Duration::from_secs(120);
 
 /// A namespace for one test.
 struct Namespace {

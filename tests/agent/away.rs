@@ -198,7 +198,7 @@ async fn begin_all(space: &Space, killed: &Replica, stopped: &Replica) -> Outcom
     }
     killed.operator().await.restart().await?;
     // One that wakes up after its Lease's end would go, as it should; this is about the gateway.
-    let leads = async || killed.metric("punching_fist_leader").await.ok().filter(|leads| *leads > 0.0);
+    let leads = async || killed.leads().await.ok()?.then_some(());
     wait::until("the one that is killed leads", LIMIT, leads).await?;
     stopped.operator().await.restart().await?;
     try_join_all(RUNS.iter().map(|run| run.asks(space, 2))).await?;

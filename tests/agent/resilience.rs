@@ -39,10 +39,6 @@ async fn hold(space: &Space, replica: &Replica, held: &Held) -> Result<Maintenan
     Ok(task)
 }
 
-async fn leads(replica: &Replica) -> bool {
-    replica.metric("punching_fist_leader").await.is_ok_and(|leader| leader > 0.5)
-}
-
 /// The operator stops, but lets the agent read its answer.
 async fn waits(replica: &Replica, operator: &mut Operator) -> Outcome {
     let waits = async || replica.log().contains("waiting for them to end").then_some(());
@@ -82,9 +78,9 @@ fn an_operator_that_is_told_to_stop_lets_a_stream_end_and_settles_it() {
 fn an_operator_that_loses_the_lease_lets_a_stream_end_and_settles_it() {
     without_others("deposed", async |space| {
         let [one, other] = space.world().replicas() else { return Err("there are two replicas".into()) };
-        let anybody = async || match (leads(one).await, leads(other).await) {
-            (true, _) => Some((one, other)),
-            (_, true) => Some((other, one)),
+        let anybody = async || match (one.leads().await, other.leads().await) {
+            (Ok(true), _) => Some((one, other)),
+            (_, Ok(true)) => Some((other, one)),
             _ => None,
         };
         let (deposed, next) = until("one of them leads", anybody).await?;
@@ -95,7 +91,7 @@ fn an_operator_that_loses_the_lease_lets_a_stream_end_and_settles_it() {
         leases.patch("punching-fist", &PatchParams::default(), &Patch::Merge(holder)).await?;
         let mut operator = deposed.operator().await;
         waits(deposed, &mut operator).await?;
-        until("the other one leads", async || leads(next).await.then_some(())).await?;
+        until("the other one leads", async || next.leads().await.ok()?.then_some(())).await?;
         DEPOSED.release();
         assert!(!operator.process_mut().wait().await?.success());
         assert!(deposed.log().contains("the Lease punching-fist was lost"), "{}", deposed.log_tail());

@@ -128,6 +128,14 @@ impl Replica {
         Ok(line.ok_or_else(|| format!("no metric {name} in\n{text}"))?.parse()?)
     }
 
+    /// Whether it leads.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn leads(&self) -> Result<bool, Failure> {
+        Ok(self.metric("punching_fist_leader").await? > 0.5)
+    }
+
     /// All metrics, as Prometheus reads them.
     ///
     /// # Errors

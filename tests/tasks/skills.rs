@@ -37,8 +37,8 @@ pub fn models() -> Vec<Scripted> {
     vec![sdk(RUNBOOK, Behaviour::FollowRunbook), sdk(MCP, Behaviour::Steps(look))]
 }
 
-/// Applies an example: its ConfigMap as it stands, its task as `change` has it.
-async fn apply(space: &Space, file: &str, change: impl Fn(&mut Value)) -> Outcome {
+/// Applies an example: its ConfigMap as it stands, its task as `change` has it. Gives the task's spec.
+async fn apply(space: &Space, file: &str, change: impl Fn(&mut Value)) -> Result<Value, Failure> {
     let text = fs::read_to_string(repository::root().join("examples/skills").join(file))?;
     let documents = yaml::read(&text)?;
     let [config_map, task] = documents.as_slice() else {
@@ -47,7 +47,8 @@ async fn apply(space: &Space, file: &str, change: impl Fn(&mut Value)) -> Outcom
     space.kubectl_apply(config_map).await?;
     let mut task = task.clone();
     change(&mut task["spec"]);
-    space.kubectl_apply(&task).await.map(drop)
+    space.kubectl_apply(&task).await?;
+    Ok(task["spec"].clone())
 }
 
 async fn result(space: &Space, task: &str) -> Result<Finding, Failure> {
@@ -134,7 +135,12 @@ async fn commands(space: &Space, task: &str) -> Result<Vec<String>, Failure> {
 
 /// Runs the example's task with its runbook and without.
 async fn follow(space: &Space) -> Outcome {
-    apply(space, "disk-pressure.yaml", |spec| spec["agent"]["profile"] = json!(RUNBOOK)).await?;
+    let spec = apply(space, "disk-pressure.yaml", |spec| spec["agent"]["profile"] = json!(RUNBOOK)).await?;
+    // The same without its skill.
+    let mut ignorant = spec;
+    ignorant["agent"] = json!({ "profile": RUNBOOK });
+    space.task_with::<MaintenanceTask>("ignorant", ignorant).await?;
+
     let namespace = space.namespace();
     assert_found(&result(space, "disk-pressure").await?, namespace);
     let expected = [
@@ -143,10 +149,14 @@ async fn follow(space: &Space) -> Outcome {
         format!("kubectl describe deployment/log-writer --namespace {namespace}"),
     ];
     assert_eq!(commands(space, "disk-pressure").await?, expected);
-    for request in space.world().model(RUNBOOK).requests() {
-        assert!(request.body.to_string().contains("Nobody but the storage team"));
-    }
-    kubectl(space.world().ground(), &["delete", "node", NODE]).await?;
+    assert_eq!(result(space, "ignorant").await?.verdict, Some(Verdict::Inconclusive));
+    assert_eq!(commands(space, "ignorant").await?, Vec::<String>::new());
+
+    let asked = space.world().model(RUNBOOK).requests();
+    let (told, untold): (Vec<_>, Vec<_>) =
+        asked.iter().map(|request| request.body.to_string()).partition(|body| body.contains("survey.py"));
+    assert!(!told.is_empty() && !untold.is_empty());
+    assert!(told.iter().all(|body| body.contains("Nobody but the storage team")));
     Ok(())
 }
 
@@ -155,9 +165,10 @@ fn the_runbook_of_the_example_is_followed() {
     STAGE.play("disks", async |space| {
         press(&space).await?;
         tokio::select! {
-            outcome = follow(&space) => outcome,
-            failure = beat(&space) => failure,
+            outcome = follow(&space) => outcome?,
+            failure = beat(&space) => failure?,
         }
+        kubectl(space.world().ground(), &["delete", "node", NODE]).await.map(drop)
     });
 }
 

@@ -33,14 +33,21 @@ pub enum ClientError {
     Unusable(#[from] kube::Error),
 }
 
-/// From the kubeconfig if there is one, else from the pod's ServiceAccount.
-pub async fn connect(metrics: Metrics) -> Result<Client, ClientError> {
-    client(Config::infer().await?, READ_TIMEOUT, metrics)
+/// The ways to the API server.
+pub struct Clients {
+    /// For all but the election of a leader.
+    pub work: Client,
+    /// For that.
+    pub lease: Client,
 }
 
-/// The same for the election of a leader.
-pub async fn connect_for_lease(metrics: Metrics) -> Result<Client, ClientError> {
-    client(Config::infer().await?, LEASE_READ_TIMEOUT, metrics)
+/// From the kubeconfig if there is one, else from the pod's ServiceAccount.
+pub async fn connect(metrics: &Metrics) -> Result<Clients, ClientError> {
+    let config = Config::infer().await?;
+    Ok(Clients {
+        work: client(config.clone(), READ_TIMEOUT, metrics.clone())?,
+        lease: client(config, LEASE_READ_TIMEOUT, metrics.clone())?,
+    })
 }
 
 fn client(mut config: Config, read_timeout: Duration, metrics: Metrics) -> Result<Client, ClientError> {

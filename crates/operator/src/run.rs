@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::cli::RunArguments;
-use crate::client::{self, ClientError};
+use crate::client::{self, ClientError, Clients};
 use crate::config::{self, Config, ConfigError};
 use crate::health::Health;
 use crate::metrics::Metrics;
@@ -108,8 +108,7 @@ async fn start(config: Config, place: Place) -> Result<(), RunError> {
     let gateway = bind("listen.gateway", config.gateway).await?;
     let registry = Registry::new();
     let metrics = Metrics::new(&registry)?;
-    let client = client::connect(metrics.clone()).await?;
-    let for_lease = client::connect_for_lease(metrics.clone()).await?;
+    let Clients { work: client, lease } = client::connect(&metrics).await?;
     let version = env!("CARGO_PKG_VERSION");
     let [alerts, models] = [&webhook, &gateway].map(TcpListener::local_addr);
     info!(
@@ -120,7 +119,7 @@ async fn start(config: Config, place: Place) -> Result<(), RunError> {
     let health = Arc::new(Health::new(&["cluster", "process"]));
     let parts = Parts::new(&client, config, place.replica(), &registry)?;
     let replica = Replica {
-        election: LeaderElection::new(for_lease, &place.namespace, LEASE, &place.replica),
+        election: LeaderElection::new(lease, &place.namespace, LEASE, &place.replica),
         metrics,
         health: health.clone(),
         stop: CancellationToken::new(),

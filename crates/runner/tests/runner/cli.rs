@@ -18,9 +18,7 @@ echo "{\"execution_status\":\"$1\"}" > "$OPENHANDS_CONVERSATIONS_DIR/own/base_st
 "#;
 
 fn pod(script: &str) -> Pod {
-    let pod = Pod::new("exit 1").with("PUNCHING_FIST_ENGINE", "cli");
-    crate::support::program(&pod.path("bin/openhands"), &format!("{EVENTS}\n{script}"));
-    pod
+    Pod::of("cli", "openhands", &format!("{EVENTS}\n{script}"))
 }
 
 #[test]

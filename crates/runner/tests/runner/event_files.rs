@@ -24,9 +24,7 @@ state finished
 "#;
 
 fn pod(script: &str) -> Pod {
-    let pod = Pod::new("exit 1").with("PUNCHING_FIST_ENGINE", "main");
-    crate::support::program(&pod.path("bin/python"), &format!("{EVENTS}\n{script}"));
-    pod
+    Pod::of("main", "python", &format!("{EVENTS}\n{script}"))
 }
 
 #[test]

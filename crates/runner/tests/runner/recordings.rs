@@ -78,9 +78,7 @@ fn pod(engine: &str, case: &str) -> Pod {
         "main" => "python",
         _ => "punching-fist-agent",
     };
-    let pod = Pod::new("exit 1");
-    crate::support::program(&pod.path("bin").join(program), &script);
-    pod.with("PUNCHING_FIST_ENGINE", engine)
+    Pod::of(engine, program, &script)
         // The recording went past both limits, and is replayed at once: which is seen first would be chance.
         .with("PUNCHING_FIST_MAX_ITERATIONS", if case == "budget" { "1000" } else { MAX_ITERATIONS })
         .with("PUNCHING_FIST_MAX_COST_USD", MAX_COST)

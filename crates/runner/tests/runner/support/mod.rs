@@ -40,6 +40,13 @@ pub struct Pod {
 }
 
 impl Pod {
+    /// A pod of this engine, whose program is this script.
+    pub fn of(engine: &str, name: &str, script: &str) -> Self {
+        let pod = Self::new("exit 1");
+        program(&pod.path("bin").join(name), script);
+        pod.with("PUNCHING_FIST_ENGINE", engine)
+    }
+
     /// A pod whose engine is this script.
     pub fn new(script: &str) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
