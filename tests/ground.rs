@@ -4,16 +4,13 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use punching_fist_e2e::{Failure, Outcome, kubectl, kubectl_with, on_ground};
-use punching_fist_testkit::{
-    Binaries, Cache, ControlPlane, Ground, Nursery, alertmanager, control_plane, wait,
-};
+use punching_fist_e2e::{Failure, Outcome, kubectl, kubectl_with, on_ground, until};
+use punching_fist_testkit::wait::PATIENCE;
+use punching_fist_testkit::{Binaries, Cache, ControlPlane, Ground, Nursery, alertmanager, control_plane};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
-
-const LIMIT: Duration = Duration::from_secs(30);
 
 #[test]
 fn kubectl_finds_the_kinds_of_the_repository_already_there() {
@@ -112,11 +109,11 @@ fn a_job_runs_to_its_end_and_its_log_is_followed() {
         let script = "for line in 1 2 3; do echo line $line; sleep 0.3; done";
         kubectl(ground, &["create", "job", "plain", "--image=busybox", "--", "sh", "-c", script]).await?;
         let started = async || kubectl(ground, &["logs", "job/plain"]).await.ok();
-        wait::until("the container has started", LIMIT, started).await?;
+        until("the container has started", started).await?;
         // It ends when the container does, and has then shown everything.
         let followed = kubectl(ground, &["logs", "--follow", "job/plain"]).await?;
         assert_eq!(followed, "line 1\nline 2\nline 3\n");
-        kubectl(ground, &["wait", "--for=condition=Complete", "job/plain", "--timeout=30s"]).await?;
+        kubectl(ground, &["wait", "--for=condition=Complete", "job/plain", "--timeout=300s"]).await?;
         let node =
             kubectl(ground, &["get", "pods", "-ljob-name=plain", "-o=jsonpath={.items[*].spec.nodeName}"])
                 .await?;
@@ -139,7 +136,7 @@ fn alertmanager_posts_what_it_is_given() {
         alertmanager
             .post_alerts(&json!([{ "labels": { "alertname": "Broken", "namespace": "shop" } }]))
             .await?;
-        let (head, body) = tokio::time::timeout(LIMIT, receive(&listener)).await??;
+        let (head, body) = tokio::time::timeout(PATIENCE, receive(&listener)).await??;
         assert!(head.starts_with("POST /webhook/alertmanager HTTP/1.1"), "{head}");
         assert!(head.contains("Authorization: Bearer token-of-a-test"), "{head}");
         assert_eq!((&body["version"], &body["groupLabels"]["namespace"]), (&json!("4"), &json!("shop")));
@@ -174,7 +171,7 @@ async fn nothing_outlives_who_is_killed() -> Outcome {
     assert!(below.len() >= 5, "{below:?}");
     child.kill().await?;
     let gone = async || below.iter().all(|pid| Process::read(*pid).is_none()).then_some(());
-    wait::until("all processes are gone", LIMIT, gone).await?;
+    until("all processes are gone", gone).await?;
     Ok(())
 }
 

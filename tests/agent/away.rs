@@ -107,14 +107,14 @@ impl Run {
         let spec = json!({ "prompt": "Find out why the disk is full.", "agent": agent });
         let task: MaintenanceTask = space.task_with(&self.name, spec).await?;
         let has_job = async || space.jobs(&task).await.ok().filter(|jobs| !jobs.is_empty());
-        wait::until(&format!("{} has a Job", self.name), LIMIT, has_job).await?;
+        wait::until_within(LIMIT, &format!("{} has a Job", self.name), has_job).await?;
         Ok(())
     }
 
     /// Waits until its agent has asked the model so often.
     async fn asks(&self, space: &Space, times: usize) -> Outcome {
         let asks = async || (self.steps(space) >= times).then_some(());
-        Ok(wait::until(&format!("{} asks for the {times}. time", self.name), LIMIT, asks).await?)
+        Ok(wait::until_within(LIMIT, &format!("{} asks for the {times}. time", self.name), asks).await?)
     }
 
     fn steps(&self, space: &Space) -> usize {
@@ -199,7 +199,7 @@ async fn begin_all(space: &Space, killed: &Replica, stopped: &Replica) -> Outcom
     killed.operator().await.restart().await?;
     // One that wakes up after its Lease's end would go, as it should; this is about the gateway.
     let leads = async || killed.leads().await.ok()?.then_some(());
-    wait::until("the one that is killed leads", LIMIT, leads).await?;
+    wait::until_within(LIMIT, "the one that is killed leads", leads).await?;
     stopped.operator().await.restart().await?;
     try_join_all(RUNS.iter().map(|run| run.asks(space, 2))).await?;
     Ok(())

@@ -10,7 +10,8 @@ use kube::runtime::watcher;
 use kube::{Api, Client, ResourceExt as _};
 use punching_fist_api::{AlertTask, MaintenanceTask, Phase, Task, Verdict, names};
 use punching_fist_e2e::notification::{firing, notification};
-use punching_fist_e2e::{Failure, LIMIT, Outcome, Replica, Space};
+use punching_fist_e2e::{Failure, Outcome, Replica, Space};
+use punching_fist_testkit::wait::PATIENCE;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
@@ -110,7 +111,7 @@ async fn deliver(replica: &'static Replica, alertname: String) -> Result<String,
     let answer = loop {
         match replica.post(&body).await {
             Ok(answer) if answer.status == 200 => break answer.body,
-            _ if started.elapsed() > LIMIT => return Err(format!("{alertname} was not taken in").into()),
+            _ if started.elapsed() > PATIENCE => return Err(format!("{alertname} was not taken in").into()),
             _ => sleep(Duration::from_millis(50)).await,
         }
     };

@@ -178,7 +178,7 @@ impl Run {
     async fn is_under_way(&self, space: &Space) -> Outcome {
         let model = space.world().model(&self.profile);
         let asked_twice = async || (model.requests().len() == 2).then_some(());
-        Ok(wait::until("the model is asked twice", LIMIT, asked_twice).await?)
+        Ok(wait::until_within(LIMIT, "the model is asked twice", asked_twice).await?)
     }
 
     fn check(&self, ended: &TaskStatus, replicas: usize) -> Outcome {

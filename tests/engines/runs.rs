@@ -76,7 +76,7 @@ impl Run {
 
     async fn waits_for_the_second_answer(&self, space: &Space) -> Result<(), Failure> {
         let asked_twice = async || (steps(self.model(space)).len() >= 2).then_some(());
-        Ok(wait::until("the model is asked twice", LIMIT, asked_twice).await?)
+        Ok(wait::until_within(LIMIT, "the model is asked twice", asked_twice).await?)
     }
 
     /// What its row in the docs is found by.

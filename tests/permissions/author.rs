@@ -6,11 +6,11 @@ use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::GroupVersionKind;
 use kube::{Api, Client, Config, Error};
-use punching_fist_e2e::Failure;
-use punching_fist_testkit::{Ground, wait};
+use punching_fist_e2e::{Failure, until};
+use punching_fist_testkit::Ground;
 use serde_json::{Value, json};
 
-use crate::{LIMIT, resource_of, rule, spec_of};
+use crate::{resource_of, rule, spec_of};
 
 /// Somebody who writes tasks in one namespace.
 pub struct Author {
@@ -107,7 +107,7 @@ impl Author {
     {
         let mut last = String::new();
         let look = async || attempt().await.map_err(|refusal| last = refusal).ok();
-        let late = wait::until(&format!("{}: {what}", self.name), LIMIT, look).await;
+        let late = until(&format!("{}: {what}", self.name), look).await;
         late.map_err(|late| format!("{late}: {last}").into())
     }
 

@@ -1,15 +1,15 @@
 //! Pods in disguise: nobody but the Job controller makes or gives away what the gateway and the controller take for a run's
 //! pod, nobody but the operator its Job, and nobody but a node gets its token.
 
-use punching_fist_e2e::{Failure, Outcome, kubectl, kubectl_with, on_ground};
-use punching_fist_testkit::{Ground, namespaces, wait};
+use punching_fist_e2e::{Failure, Outcome, kubectl, kubectl_with, on_ground, until};
+use punching_fist_testkit::{Ground, namespaces};
 use serde_json::{Value, json};
 
 use crate::author::Author;
+use crate::rule;
 use crate::runs::{
     JOB, OPERATOR, POD, REMEDY, apply, job, mender, pod, pod_spec, says_remedy, stage, wait_for_refusal,
 };
-use crate::{LIMIT, rule};
 
 /// The label by which the Job controller knows a Job's pods.
 const LABEL: &str = "batch.kubernetes.io/controller-uid";
@@ -59,7 +59,7 @@ fn who_may_make_pods_and_jobs_makes_no_run() {
             maker.grant("makers", &makers()).await?;
             let other = pod("other", ACCOUNT);
             let may = async || makes(ground, name, "makers", &other).await.ok();
-            wait::until("it may make pods", LIMIT, may).await?;
+            until("it may make pods", may).await?;
             for run in [pod("openhands-task-2-abcde", ACCOUNT), job("openhands-task-2", true)] {
                 for run in [run.clone(), generated(run)] {
                     refused(makes(ground, name, "makers", &run).await, &format!("{name}: {run}"));
@@ -72,7 +72,7 @@ fn who_may_make_pods_and_jobs_makes_no_run() {
             maker.grant("makers", &[rule("batch", "jobs", &[], &["manage"])]).await?;
             let run = job("openhands-task-2", true);
             let may = async || makes(ground, name, "makers", &run).await.ok();
-            wait::until("the right is known", LIMIT, may).await?;
+            until("the right is known", may).await?;
         }
         makes(ground, OPERATOR, "makers", &job("openhands-task-2", true)).await?;
         // A node that doesn't run the pod is refused by the plugin for nodes, and so not by the policy.
@@ -118,7 +118,7 @@ async fn told(ground: &Ground, namespace: &str, owner: &str) -> Outcome {
     let messages = "--output=jsonpath={.items[*].message}";
     let events = ["get", "events", "--namespace", namespace, messages, &selector];
     let told = async || kubectl(ground, &events).await.ok().filter(|messages| messages.contains(REMEDY));
-    wait::until(&format!("the pods of {owner} are refused"), LIMIT, told).await?;
+    until(&format!("the pods of {owner} are refused"), told).await?;
     Ok(())
 }
 
@@ -142,14 +142,14 @@ fn nobody_gives_a_pod_to_a_job_where_agents_run() {
             kubectl(ground, &line).await
         };
         let refusal = async || label("adopting", &gift).await.err().filter(says_remedy);
-        wait::until("the policy is in force", LIMIT, refusal).await?;
+        until("the policy is in force", refusal).await?;
         refused(makes(ground, "giver", "adopting", &given).await, "a pod with the label");
         label("adopting", "team=shop").await?;
         makes(ground, "giver", "adopting-not", &given).await?;
         label("adopting-not", &gift).await?;
         user.grant("adopting", &[rule("batch", "jobs", &[], &["manage"])]).await?;
         let may = async || label("adopting", &gift).await.ok();
-        wait::until("the right is known", LIMIT, may).await?;
+        until("the right is known", may).await?;
         Ok(())
     });
 }

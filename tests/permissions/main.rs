@@ -13,16 +13,13 @@ mod restricted;
 mod runs;
 mod updates;
 
-use std::time::Duration;
-
-use punching_fist_e2e::Failure;
-use punching_fist_testkit::{Ground, namespaces, wait};
+use punching_fist_e2e::{Failure, until};
+use punching_fist_testkit::{Ground, namespaces};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use author::Author;
 
-const LIMIT: Duration = Duration::from_secs(30);
 const KINDS: [&str; 2] = ["AlertTask", "MaintenanceTask"];
 
 /// Whether the policies are known to be in force: that takes the API server a second after they were applied.
@@ -43,7 +40,7 @@ async fn wait_for_policies(ground: &Ground) -> Result<(), Failure> {
         json!({ "agent": { "skills": [{ "configMap": "none" }] } }),
     ] {
         let refused = async || nobody.create("MaintenanceTask", &spec).await.err();
-        wait::until("the policies are in force", LIMIT, refused).await?;
+        until("the policies are in force", refused).await?;
     }
     Ok(())
 }

@@ -1,11 +1,11 @@
 //! What a run has used, in a task's status: who may write the status can't set it back without the right to.
 
-use punching_fist_e2e::{Failure, on_ground};
-use punching_fist_testkit::{Ground, wait};
+use punching_fist_e2e::{Failure, on_ground, until};
+use punching_fist_testkit::Ground;
 use serde_json::{Value, json};
 
 use crate::author::Author;
-use crate::{KINDS, LIMIT, resource_of, rule, space};
+use crate::{KINDS, resource_of, rule, space};
 
 fn usage(cost: &str) -> Value {
     json!({ "usage": { "inputTokens": 5, "costUSD": cost, "inFlight": [] } })
@@ -45,7 +45,7 @@ fn what_a_run_has_used_takes_the_verb_meter_to_change() {
             let author = author_of_a_spent_task(ground, kind).await?;
             let says = format!("\"meter\" on {}.punching-fist.io", resource_of(kind));
             let first = async || author.patch_status(kind, "spent", &resets[0]).await.err();
-            wait::until("the policy is in force", LIMIT, first).await?;
+            until("the policy is in force", first).await?;
             for reset in &resets {
                 let refusal = author.patch_status(kind, "spent", reset).await.expect_err("a reset");
                 assert!(refusal.contains(&says) && refusal.contains(&author.name), "{reset}: {refusal}");

@@ -1,11 +1,11 @@
 //! Creating a task: each thing that a spec can name takes a right, which is named when it lacks; nothing else will do.
 
-use punching_fist_e2e::{kubectl, on_ground};
-use punching_fist_testkit::{Ground, manifests, repository, wait};
+use punching_fist_e2e::{kubectl, on_ground, until};
+use punching_fist_testkit::{Ground, manifests, repository};
 use serde_json::{Value, json};
 
 use crate::author::Author;
-use crate::{KINDS, LIMIT, resource_of, rule, space};
+use crate::{KINDS, resource_of, rule, space};
 
 /// Something that a spec can ask for.
 pub struct Demand {
@@ -168,7 +168,7 @@ fn each_policy_is_bound_refuses_when_in_doubt_and_has_no_type_error() {
             assert_eq!(bound.map(|one| &one["spec"]["validationActions"]), Some(&json!(["Deny"])), "{name}");
             // The controller manager compiles the expressions against the kinds' schemas and writes down what is odd.
             let checked = async || type_checking(ground, name).await;
-            let checking = wait::until("the types are checked", LIMIT, checked).await?;
+            let checking = until("the types are checked", checked).await?;
             assert_eq!(checking, json!({}), "{name}");
         }
         Ok(())

@@ -1,10 +1,9 @@
 //! A prepared namespace: what `punching-fist prepare-namespace` prints, applied by kubectl, and what agents can do then.
 
-use punching_fist_e2e::{Failure, kubectl, kubectl_with, on_ground, prepare};
-use punching_fist_testkit::{Ground, namespaces, wait};
+use punching_fist_e2e::{Failure, kubectl, kubectl_with, on_ground, prepare, until};
+use punching_fist_testkit::{Ground, namespaces};
 use serde_json::json;
 
-use crate::LIMIT;
 use crate::author::Author;
 
 /// What an agent that may mend can change in its namespace: all of it.
@@ -162,8 +161,7 @@ fn fixes_work_with_kubectl_and_what_is_no_fix_is_refused() {
         for namespace in ["fixes", "fixes-not"] {
             // Pods are refused until the controller manager has made it.
             let account = ["get", "serviceaccount", "default", "--namespace", namespace];
-            wait::until("the ServiceAccount is there", LIMIT, async || kubectl(ground, &account).await.ok())
-                .await?;
+            until("the ServiceAccount is there", async || kubectl(ground, &account).await.ok()).await?;
             kubectl_with(ground, &["apply", "--namespace", namespace, "--filename=-"], &shop()).await?;
         }
         let user = format!("--as={}", agent_of("fixes", "punching-fist-agent-remediate"));
@@ -180,7 +178,7 @@ fn fixes_work_with_kubectl_and_what_is_no_fix_is_refused() {
         }
         // As soon as the Deployment's controller has seen the changes.
         let undo = async || mends("fixes", "rollout undo deployment/web").await.ok();
-        wait::until("the change is undone", LIMIT, undo).await?;
+        until("the change is undone", undo).await?;
         for line in NO_FIXES {
             assert_forbidden(line, mends("fixes", line).await);
         }

@@ -5,12 +5,12 @@ use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, T
 use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
 use kube::Api;
 use kube::api::{DeleteParams, PostParams};
-use punching_fist_e2e::{Failure, Outcome, kubectl, kubectl_with, on_ground, prepare};
-use punching_fist_testkit::{Ground, control_plane, namespaces, wait};
+use punching_fist_e2e::{Failure, Outcome, kubectl, kubectl_with, on_ground, prepare, until};
+use punching_fist_testkit::{Ground, control_plane, namespaces};
 use serde_json::{Value, json};
 
 use crate::author::Author;
-use crate::{LIMIT, rule};
+use crate::rule;
 
 /// The verb that a refusal names.
 pub const REMEDY: &str = "\"manage\" on jobs.batch";
@@ -60,7 +60,7 @@ pub async fn apply(ground: &Ground, namespace: &str, items: &[Value]) -> Outcome
     // Pods are refused until the controller manager has made their ServiceAccount.
     let apply = ["apply", "--namespace", namespace, "--filename=-"];
     let applied = async || kubectl_with(ground, &apply, &list).await.ok();
-    wait::until("the objects are there", LIMIT, applied).await?;
+    until("the objects are there", applied).await?;
     Ok(())
 }
 
@@ -102,7 +102,7 @@ async fn evicts(ground: &Ground, user: &str, namespace: &str, pod: &str) -> Resu
 pub async fn wait_for_refusal(ground: &Ground, user: &str, namespace: &str) -> Outcome {
     let line = WITHIN_ITS_RIGHTS[0];
     let refused = async || tries(ground, user, namespace, line).await.err().filter(says_remedy);
-    wait::until("the policy is in force", LIMIT, refused).await?;
+    until("the policy is in force", refused).await?;
     Ok(())
 }
 
@@ -148,7 +148,7 @@ fn an_account_with_more_rights_enters_no_run_either_until_it_may_manage_them() {
         }
         account.grant("entered", &[rule("batch", "jobs", &[], &["manage"])]).await?;
         let may = async || tries(ground, name, "entered", WITHIN_ITS_RIGHTS[0]).await.ok();
-        wait::until("the right is known", LIMIT, may).await?;
+        until("the right is known", may).await?;
         for line in WITHIN_ITS_RIGHTS.into_iter().chain(WITHIN_MORE_RIGHTS) {
             // There is nothing to enter in a pod without a node; but nobody is asked for a right any more.
             let answer = tries(ground, name, "entered", line).await;
@@ -170,7 +170,7 @@ fn an_agent_of_another_namespace_touches_no_run_and_other_accounts_of_it_may() {
         Author::named(ground, &name, "visited").await?.grant("visited", &rights).await?;
         wait_for_refusal(ground, &mender("visited"), "visited").await?;
         let may = async || tries(ground, &name, "visited", WITHIN_ITS_RIGHTS[0]).await.ok();
-        wait::until("the account alone is not the agent", LIMIT, may).await?;
+        until("the account alone is not the agent", may).await?;
         for (holder, may) in [(POD, false), ("web", true)] {
             let pods = pods_for(ground, "visitors", holder, "visited").await?;
             let params = DeleteParams { dry_run: true, ..DeleteParams::default() };
@@ -225,7 +225,7 @@ fn the_controllers_the_operator_and_users_go_on() {
         admin.grant("going-on", &[rule("", "pods", &[], &["get", "delete"])]).await?;
         let line = "delete pod openhands-task-1-abcde --wait=false";
         let may = async || tries(ground, "admin-of-runs", "going-on", line).await.ok();
-        wait::until("a user goes by RBAC alone", LIMIT, may).await?;
+        until("a user goes by RBAC alone", may).await?;
         Ok(())
     });
 }
@@ -245,7 +245,7 @@ impl Run<'_> {
             let listed = kubectl(self.ground, &list).await.ok()?;
             (listed.lines().count() == count).then_some(())
         };
-        wait::until(&format!("{count} pods in {}", self.namespace), LIMIT, reached).await?;
+        until(&format!("{count} pods in {}", self.namespace), reached).await?;
         Ok(())
     }
 

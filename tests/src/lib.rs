@@ -23,7 +23,7 @@ use tokio::sync::OnceCell;
 pub use replica::{Answer, Replica};
 pub use service::Service;
 pub use space::{Follow, Space};
-pub use stage::{LIMIT, Plan, SHELL_AGENT, Scripted, Stage, World, until};
+pub use stage::{Plan, SHELL_AGENT, Scripted, Stage, World, until};
 
 /// Why a test fails.
 pub type Failure = Box<dyn Error + Send + Sync>;

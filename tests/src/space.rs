@@ -10,12 +10,13 @@ use kube::runtime::wait::await_condition;
 use kube::{Api, Resource};
 use punching_fist_api::{Phase, Task, names};
 use punching_fist_testkit::namespaces;
+use punching_fist_testkit::wait::PATIENCE;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout};
 
-use crate::stage::{LIMIT, World};
+use crate::stage::World;
 use crate::{Failure, kubectl, kubectl_command, kubectl_with};
 
 /// A test's namespace, and the world around it.
@@ -127,8 +128,8 @@ impl Space {
         K: Clone + Debug + DeserializeOwned + Send + 'static,
     {
         let condition = |object: Option<&K>| object.is_some_and(&holds);
-        let found = tokio::time::timeout(LIMIT, await_condition(self.api(), name, condition)).await;
-        let late = || format!("{} {name}: not so in {} s: {what}", K::kind(&()), LIMIT.as_secs());
+        let found = tokio::time::timeout(PATIENCE, await_condition(self.api(), name, condition)).await;
+        let late = || format!("{} {name}: not so in {} s: {what}", K::kind(&()), PATIENCE.as_secs());
         Ok(found.map_err(|_| late())??.ok_or_else(late)?)
     }
 
@@ -170,8 +171,8 @@ impl Space {
         K: Clone + Debug + DeserializeOwned + Send + 'static,
     {
         let gone = await_condition(self.api::<K>(), name, |object: Option<&K>| object.is_none());
-        let late = |_| format!("{} {name} is still there after {} s", K::kind(&()), LIMIT.as_secs());
-        tokio::time::timeout(LIMIT, gone).await.map_err(late)??;
+        let late = |_| format!("{} {name} is still there after {} s", K::kind(&()), PATIENCE.as_secs());
+        tokio::time::timeout(PATIENCE, gone).await.map_err(late)??;
         Ok(())
     }
 
@@ -251,7 +252,7 @@ impl Follow {
     pub async fn until(&mut self, word: &str) -> Result<String, Failure> {
         let mut seen = String::new();
         while !seen.contains(word) {
-            let next = tokio::time::timeout(LIMIT, self.lines.next_line()).await;
+            let next = tokio::time::timeout(PATIENCE, self.lines.next_line()).await;
             let line = next.map_err(|_| format!("{word} was not said:\n{seen}"))??;
             seen += &line.ok_or_else(|| format!("it ended without {word}:\n{seen}"))?;
             seen.push('\n');

@@ -3,11 +3,11 @@
 
 use std::any::Any;
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use futures::FutureExt as _;
 use kube::Client;
@@ -26,8 +26,6 @@ pub const SHELL_AGENT: &str = "shell-agent";
 /// Profiles of the real agent, and how the model of each behaves.
 const OPENHANDS: [(&str, Behaviour); 2] =
     [("sdk", Behaviour::Investigate), ("sdk-refused", Behaviour::Unauthorized)];
-/// How long anything may take that takes seconds on a free machine.
-pub const LIMIT: Duration = Duration::from_secs(120);
 
 /// Asks the model once, as an engine does. Every pod of the shell agent finds it on its PATH.
 const ASK_MODEL: &str = include_str!("ask_model.sh");
@@ -212,7 +210,7 @@ impl World {
         let outcome = AssertUnwindSafe(test(space.clone())).catch_unwind().await;
         let failure = match outcome {
             Ok(Ok(())) => self.trespasses().await,
-            Ok(Err(error)) => Some(error.to_string()),
+            Ok(Err(error)) => Some(with_causes(&*error)),
             Err(panic) => Some(text(&*panic)),
         };
         if let Some(failure) = failure {
@@ -239,15 +237,20 @@ fn shell_agent(directory: &Path, program: &str) -> Result<PathBuf, Failure> {
     Ok(image)
 }
 
+fn with_causes(error: &dyn Error) -> String {
+    let cause = error.source().map(with_causes);
+    cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
+}
+
 fn text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it panicked").to_owned()
 }
 
-/// Waits until `look` finds something, for at most [`LIMIT`].
+/// Waits until `look` finds something, for at most [`wait::PATIENCE`].
 ///
 /// # Errors
 /// It is not found in time.
 pub async fn until<T>(what: &str, look: impl AsyncFnMut() -> Option<T>) -> Result<T, Failure> {
-    Ok(wait::until(what, LIMIT, look).await?)
+    Ok(wait::until(what, look).await?)
 }

@@ -27,7 +27,7 @@ fn every_example_is_applied_and_runs() {
         }
         let names = space.kubectl(&["get", "punching-fist", "--output=name"]).await?;
         assert_eq!(names.lines().count(), files.len(), "{names}");
-        let mut wait = vec!["wait", "--for=condition=Complete", "--timeout=120s"];
+        let mut wait = vec!["wait", "--for=condition=Complete", "--timeout=300s"];
         wait.extend(names.lines());
         space.kubectl(&wait).await?;
         Ok(())
@@ -40,7 +40,7 @@ fn the_shortest_task_runs_where_the_ground_has_prepared_for_it() {
     for namespace in ["default", "shop", "punching-fist-agents"] {
         STAGE.play(namespace, async |space| {
             space.kubectl(&["apply", "--filename", &minimal.to_string_lossy()]).await?;
-            let wait = ["wait", "--for=condition=Complete", "--timeout=120s", "--filename"];
+            let wait = ["wait", "--for=condition=Complete", "--timeout=300s", "--filename"];
             space.kubectl(&[&wait[..], &[&minimal.to_string_lossy()]].concat()).await?;
             Ok(())
         });

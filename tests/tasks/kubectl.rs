@@ -55,7 +55,7 @@ fn columns_are_worth_reading() {
             "notification": { "alerts": [{ "labels": labels }] },
         });
         space.task_with::<AlertTask>("at", spec).await?;
-        space.kubectl(&["wait", "--for=condition=Complete", "--timeout=120s", "mt/mt", "at/at"]).await?;
+        space.kubectl(&["wait", "--for=condition=Complete", "--timeout=300s", "mt/mt", "at/at"]).await?;
         for kind in ["mt", "maintenancetasks"] {
             let narrow = space.kubectl(&["get", kind]).await?;
             assert_cells(&narrow, &NARROW);
@@ -83,7 +83,7 @@ fn describe_shows_the_way_and_logs_the_steps() {
         });
         early.await?;
         space.signal("go").await?;
-        space.kubectl(&["wait", "--for=condition=Finished", "--timeout=120s", "mt/mt"]).await?;
+        space.kubectl(&["wait", "--for=condition=Finished", "--timeout=300s", "mt/mt"]).await?;
         let log = space.kubectl(&["logs", &job]).await?;
         for part in
             [r#""kind":"command""#, "echo what I saw", r#""kind":"output""#, r#""verdict":"Diagnosed""#]
@@ -107,8 +107,10 @@ fn watching_shows_progress() {
     STAGE.play("watching", async |space| {
         let shown = ["get", "mt", "--watch", "--output=custom-columns=P:.status.phase,R:.status.reason"];
         let mut watch = space.kubectl_follow(&shown)?;
-        space.task::<MaintenanceTask>("mt", "!sleep 1\n!verdict Diagnosed done").await?;
-        let seen = watch.until("VerdictReached").await?;
+        space.task::<MaintenanceTask>("mt", "!await go\n!verdict Diagnosed done").await?;
+        let mut seen = watch.until("AgentRunning").await?;
+        space.signal("go").await?;
+        seen += &watch.until("VerdictReached").await?;
         let place = |word: &str| seen.find(word).unwrap_or_else(|| panic!("{word} was not shown:\n{seen}"));
         let places = ["Pending", "Running", "Succeeded"].map(place);
         assert!(places.is_sorted(), "{seen}");

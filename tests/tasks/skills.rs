@@ -93,18 +93,24 @@ async fn press(space: &Space) -> Outcome {
         let patch = Patch::Merge(json!({ "status": status }));
         space.api::<Pod>().patch_status(pod, &PatchParams::default(), &patch).await?;
     }
-    let ready = ["wait", "--for=condition=Available", "deployment/log-writer", "--timeout=120s"];
+    let ready = ["wait", "--for=condition=Available", "deployment/log-writer", "--timeout=300s"];
     space.kubectl(&ready).await.map(drop)
 }
 
-/// What the kubelet of [`NODE`] would say, again and again: a node that is silent for long is taken for lost, and what it said
-/// of itself for unknown.
+/// What the kubelet of [`NODE`] would say, again and again. A node that doesn't say for long that it is Ready is taken for
+/// lost, and what it said of itself for unknown.
 async fn beat(space: &Space) -> Outcome {
     let nodes: Api<Node> = Api::all(space.world().client());
     loop {
-        let condition = json!({ "type": "DiskPressure", "status": "True", "message": "kubelet has disk pressure",
-            "lastTransitionTime": "2026-01-01T00:00:00Z", "lastHeartbeatTime": Timestamp::now().to_string() });
-        let patch = Patch::Merge(json!({ "status": { "conditions": [condition] } }));
+        let condition = |kind: &str, message: &str| {
+            json!({ "type": kind, "status": "True", "message": message,
+                "lastTransitionTime": "2026-01-01T00:00:00Z", "lastHeartbeatTime": Timestamp::now().to_string() })
+        };
+        let conditions = [
+            condition("Ready", "kubelet is posting"),
+            condition("DiskPressure", "kubelet has disk pressure"),
+        ];
+        let patch = Patch::Merge(json!({ "status": { "conditions": conditions } }));
         nodes.patch_status(NODE, &PatchParams::default(), &patch).await?;
         sleep(BEAT).await;
     }

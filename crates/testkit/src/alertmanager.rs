@@ -9,9 +9,9 @@ use punching_fist_node::process::Nursery;
 use serde_json::{Value, json};
 
 use crate::process::{Process, Program};
+use crate::wait::PATIENCE;
 use crate::{Error, files, loopback, yaml};
 
-const READY_LIMIT: Duration = Duration::from_secs(30);
 const STOP_GRACE: Duration = Duration::from_secs(5);
 /// How often another port is tried when somebody took ours.
 const PORT_ATTEMPTS: usize = 4;
@@ -113,7 +113,7 @@ impl Alertmanager {
         let mut process = program.start(nursery).await?;
         let ready =
             async || loopback::get(address, "/-/ready").await.map(drop).map_err(|error| error.to_string());
-        process.ready(READY_LIMIT, ready).await?;
+        process.ready(PATIENCE, ready).await?;
         Ok(Self { process, address })
     }
 

@@ -19,13 +19,12 @@ use tokio::net::TcpStream;
 use crate::loopback::free_address;
 use crate::pki::Pair;
 use crate::process::{Process, Program};
+use crate::wait::PATIENCE;
 use crate::{Binaries, Error};
 use arguments::Addresses;
 use credentials::Credentials;
 pub(crate) use credentials::kubeconfig;
 
-/// How long the three may take to become ready. On a free machine it is 3 to 5 s.
-const READY_LIMIT: Duration = Duration::from_secs(90);
 /// How long one of them may take to end.
 const STOP_GRACE: Duration = Duration::from_secs(5);
 /// How often other ports are tried when somebody took ours between choosing and using them.
@@ -138,7 +137,9 @@ impl ControlPlane {
 /// It is no kubeconfig.
 pub async fn client_of(kubeconfig: &str) -> Result<Client, Error> {
     let kubeconfig = Kubeconfig::from_yaml(kubeconfig)?;
-    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    // Where a dozen tests start at once, the handshake may take longer than the 30 s of kube.
+    config.connect_timeout = Some(PATIENCE);
     Client::try_from(config).map_err(Error::kube("making a client"))
 }
 
@@ -155,7 +156,7 @@ impl Start<'_> {
         let (address, arguments) = (self.at.etcd, arguments::etcd(self.dir, self.at));
         let mut process = self.process("etcd", &self.binaries.etcd, address, arguments).await?;
         let accepts = async || TcpStream::connect(address).await.map(drop).map_err(|error| error.to_string());
-        process.ready(READY_LIMIT, accepts).await?;
+        process.ready(PATIENCE, accepts).await?;
         Ok(process)
     }
 
@@ -163,7 +164,7 @@ impl Start<'_> {
         let (address, arguments) = (self.at.api_server, arguments::api_server(self.dir, self.at));
         let binary = &self.binaries.kube_apiserver;
         let mut process = self.process("kube-apiserver", binary, address, arguments).await?;
-        process.ready(READY_LIMIT, async || probe(client, "/readyz").await).await?;
+        process.ready(PATIENCE, async || probe(client, "/readyz").await).await?;
         Ok(process)
     }
 
@@ -174,7 +175,7 @@ impl Start<'_> {
         // It is at work when it has made what every namespace gets; pods are refused until then.
         let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), "default");
         let works = async || accounts.get("default").await.map(drop).map_err(|error| error.to_string());
-        process.ready(READY_LIMIT, works).await?;
+        process.ready(PATIENCE, works).await?;
         Ok(process)
     }
 

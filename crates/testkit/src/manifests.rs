@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DynamicObject, Patch, PatchParams};
@@ -12,12 +11,11 @@ use kube::runtime::wait::{await_condition, conditions};
 use kube::{Api, Client};
 use serde_json::Value;
 
+use crate::wait::PATIENCE;
 use crate::{Error, yaml};
 
 /// Who owns the fields of what the ground applies.
 const FIELD_MANAGER: &str = "punching-fist-ground";
-/// How long the API server may take to serve a new kind.
-const ESTABLISHED_LIMIT: Duration = Duration::from_secs(30);
 
 /// The documents of all `*.yaml` files right in `dir`, in the order of the files' names.
 ///
@@ -68,8 +66,8 @@ pub async fn apply_kinds(client: &Client, kinds: &[CustomResourceDefinition]) ->
             .await
             .map_err(Error::kube(format!("applying {name}")))?;
         let established = await_condition(api.clone(), &name, conditions::is_crd_established());
-        if !matches!(tokio::time::timeout(ESTABLISHED_LIMIT, established).await, Ok(Ok(_))) {
-            return Err(Error::Unserved { name, seconds: ESTABLISHED_LIMIT.as_secs() });
+        if !matches!(tokio::time::timeout(PATIENCE, established).await, Ok(Ok(_))) {
+            return Err(Error::Unserved { name, seconds: PATIENCE.as_secs() });
         }
     }
     Ok(())

@@ -15,13 +15,13 @@ use punching_fist_node::process::Nursery;
 use serde_json::{Value, json};
 
 use crate::process::{Process, Program};
+use crate::wait::PATIENCE;
 use crate::{Error, files, images, loopback, namespaces, scripted_model, yaml};
 
 /// The operator's ServiceAccount, in [`namespaces::OPERATOR`].
 const SERVICE_ACCOUNT: &str = "punching-fist";
 /// How long its token is good for: longer than anybody leaves a ground up.
 const TOKEN_SECONDS: i64 = 7 * 24 * 3600;
-const READY_LIMIT: Duration = Duration::from_secs(120);
 const STOP_GRACE: Duration = Duration::from_secs(15);
 /// How often other ports are tried when somebody took ours.
 const PORT_ATTEMPTS: usize = 4;
@@ -98,7 +98,7 @@ impl Operator {
         let mut attempt = 1;
         loop {
             let mut operator = Self::launch(place, settings.clone()).await?;
-            match operator.ready(READY_LIMIT).await {
+            match operator.ready(PATIENCE).await {
                 Err(Error::Ended { tail, .. })
                     if attempt < PORT_ATTEMPTS && lost_its_port(&tail, &settings) =>
                 {
@@ -145,7 +145,7 @@ impl Operator {
     /// It can't be started, or is not ready in time.
     pub async fn restart(&mut self) -> Result<(), Error> {
         self.process = self.start.process(&self.settings, self.listen).await?;
-        self.ready(READY_LIMIT).await
+        self.ready(PATIENCE).await
     }
 
     /// SIGKILL: as a node's power failure. [`Self::restart`] brings it back.

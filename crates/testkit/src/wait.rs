@@ -4,14 +4,29 @@ use std::time::{Duration, Instant};
 
 use crate::Error;
 
+/// How long anything may take that takes seconds on a free machine. Nothing waits so long that comes, and what doesn't come
+/// fails: so a slow machine fails no test.
+pub const PATIENCE: Duration = Duration::from_secs(300);
+
 /// How often a condition is looked at.
 const POLL: Duration = Duration::from_millis(50);
 
-/// Looks again and again until `look` finds something, for at most `limit`.
+/// Looks again and again until `look` finds something, for at most [`PATIENCE`].
 ///
 /// # Errors
 /// It is not found in time.
-pub async fn until<T, F>(what: &str, limit: Duration, mut look: F) -> Result<T, Error>
+pub async fn until<T, F>(what: &str, look: F) -> Result<T, Error>
+where
+    F: AsyncFnMut() -> Option<T>,
+{
+    until_within(PATIENCE, what, look).await
+}
+
+/// The same for at most `limit`.
+///
+/// # Errors
+/// It is not found in time.
+pub async fn until_within<T, F>(limit: Duration, what: &str, mut look: F) -> Result<T, Error>
 where
     F: AsyncFnMut() -> Option<T>,
 {
@@ -38,13 +53,13 @@ mod tests {
             looks += 1;
             (looks == 3).then_some(looks)
         };
-        assert_eq!(until("the third", Duration::from_secs(20), third).await.unwrap(), 3);
+        assert_eq!(until("the third", third).await.unwrap(), 3);
     }
 
     #[tokio::test]
     async fn a_look_that_hangs_ends_with_the_limit() {
         let never = async || std::future::pending::<Option<()>>().await;
-        let error = until("never", Duration::from_millis(10), never).await.unwrap_err();
+        let error = until_within(Duration::from_millis(10), "never", never).await.unwrap_err();
         assert!(error.to_string().starts_with("never: not so"), "{error}");
     }
 }

@@ -149,7 +149,7 @@ fn fail(rest: &str) -> Step<ExitCode> {
 }
 
 fn wait_for(name: &str) -> Step<()> {
-    kubectl(&["wait", "--for=create", "--timeout=120s", &format!("configmap/{name}")]).map(drop)
+    kubectl(&["wait", "--for=create", "--timeout=300s", &format!("configmap/{name}")]).map(drop)
 }
 
 /// kubectl with the rights of the pod's ServiceAccount, in its namespace.

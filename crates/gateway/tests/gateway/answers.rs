@@ -1,12 +1,10 @@
 //! Answers on their way back: none says the key, and what nobody reads is bounded.
 
-use std::time::Duration;
-
 use axum::body::Body;
 use futures::StreamExt;
 use futures::future::join_all;
 use http::{Request, header};
-use punching_fist_testkit::wait::until;
+use punching_fist_testkit::wait::{PATIENCE, until};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -51,7 +49,7 @@ async fn a_run_holds_only_so_much_that_it_does_not_read() {
     }
     let next = tokio::spawn(ask());
     let asked = async || (ground.provider.asked().len() == 5).then_some(());
-    until("the provider has the fifth call", Duration::from_secs(20), asked).await.unwrap();
+    until("the provider has the fifth call", asked).await.unwrap();
     ground.provider.script([Script::Json(200, answer.replace(&text, "short"))]);
     assert_eq!(ask().await.unwrap().status(), 200, "a short one passes");
     assert!(!next.is_finished(), "there was room for a fifth");
@@ -70,7 +68,7 @@ async fn long_events_of_many_streams_pass_one_after_the_other() {
         let pieces = Body::into_data_stream(response.into_body());
         pieces.fold(0, async |read, piece| read + piece.unwrap().len()).await
     };
-    let read = tokio::time::timeout(Duration::from_secs(25), join_all((0..12).map(read))).await.unwrap();
+    let read = tokio::time::timeout(PATIENCE, join_all((0..12).map(read))).await.unwrap();
     assert_eq!(read, vec![event.len() + DONE.len(); 12]);
 }
 

@@ -43,7 +43,7 @@ fn call(ground: &Ground) -> JoinHandle<Answer> {
 /// Waits until the provider has been asked so many times.
 async fn asked(ground: &Ground, times: usize) {
     let asked = async || (ground.provider.asked().len() == times).then_some(());
-    until("the calls of the model", Duration::from_secs(20), asked).await.unwrap();
+    until("the calls of the model", asked).await.unwrap();
 }
 
 /// A call whose answer the provider keeps back until it is told to go on.
@@ -168,7 +168,7 @@ async fn a_call_that_goes_on_for_long_is_not_taken_for_dead() {
         tokio::time::advance(Duration::from_secs(61)).await;
         tokio::time::resume();
         let is_renewed = async || (age().as_mins() < 1).then_some(());
-        until("it is written that the call goes on", Duration::from_secs(20), is_renewed).await.unwrap();
+        until("it is written that the call goes on", is_renewed).await.unwrap();
     }
     ground.provider.go.notify_one();
     assert_eq!(call.await.unwrap().status, 200);
@@ -292,7 +292,7 @@ async fn what_it_cost_is_written_when_the_api_server_is_back() {
     ground.provider.go.notify_one();
     assert_eq!(call.await.unwrap().status, 200, "the answer doesn't wait for that");
     let tried = async || (ground.api.calls_of("apply", STATUS).len() >= 2).then_some(());
-    until("a try to settle", Duration::from_secs(20), tried).await.unwrap();
+    until("a try to settle", tried).await.unwrap();
     assert_eq!(usage(&ground.api).in_flight.len(), 1);
     heal(&ground.api);
     ground.settled().await;

@@ -7,7 +7,7 @@ use futures::StreamExt;
 use prometheus::Registry;
 use punching_fist_api::MaintenanceTask;
 use punching_fist_core::money::Money;
-use punching_fist_testkit::wait::until;
+use punching_fist_testkit::wait::{PATIENCE, until};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
@@ -84,7 +84,7 @@ async fn a_piece_is_seen_before_the_next_one_comes() {
     let ground = Ground::new("openai/m").await;
     ground.provider.script([Script::Hang(events(&[TEXT]))]);
     let mut stream = open(&ground, CHAT).await;
-    let first = tokio::time::timeout(Duration::from_secs(20), stream.next()).await;
+    let first = tokio::time::timeout(PATIENCE, stream.next()).await;
     assert_eq!(first.unwrap().unwrap().as_deref(), Some(TEXT));
     assert_eq!(ground.usage().in_flight.len(), 1, "it is under way");
 }
@@ -133,10 +133,10 @@ async fn a_client_that_goes_away_pays() {
     let router = ground.router();
     let call = tokio::spawn(async move { send(&router, request(CHAT, &body())).await });
     let asked = async || (ground.provider.asked().len() == 2).then_some(());
-    until("the call", Duration::from_secs(20), asked).await.unwrap();
+    until("the call", asked).await.unwrap();
     call.abort();
     let second = async || (ground.usage().total.calls == 2).then_some(());
-    until("its charge", Duration::from_secs(20), second).await.unwrap();
+    until("its charge", second).await.unwrap();
     assert!(ground.usage().in_flight.is_empty());
     let counted = r#"punching_fist_gateway_calls_total{outcome="broken",profile="openhands"} 2"#;
     assert!(ground.metrics().contains(counted), "{}", ground.metrics());
@@ -207,10 +207,10 @@ async fn a_connection_that_closes_over_a_socket_is_a_client_that_goes_away() {
         let mut client = TcpStream::connect(address).await.unwrap();
         client.write_all((head + &body).as_bytes()).await.unwrap();
         let asked = async || (ground.provider.asked().len() == calls).then_some(());
-        until("the call", Duration::from_secs(20), asked).await.unwrap();
+        until("the call", asked).await.unwrap();
         drop(client);
         let charged = async || (ground.usage().total.calls == i64::try_from(calls).unwrap()).then_some(());
-        until("its charge", Duration::from_secs(20), charged).await.unwrap();
+        until("its charge", charged).await.unwrap();
     }
     assert!(ground.usage().in_flight.is_empty());
 }

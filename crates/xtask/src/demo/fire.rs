@@ -46,7 +46,7 @@ pub struct Fired<'a> {
 pub async fn follow(fired: Fired<'_>) -> Result<Vec<AlertTask>, Box<dyn Error>> {
     let Fired { client, screen, mut known, scripted, operator_log } = fired;
     let api = tasks(&client);
-    let first = wait::until("an AlertTask", TASK_LIMIT, async || new(&api, &known).await).await;
+    let first = wait::until_within(TASK_LIMIT, "an AlertTask", async || new(&api, &known).await).await;
     let mut next = Some(first.map_err(|_| silence(operator_log.as_deref()))?);
     let mut over = Vec::new();
     while let Some(task) = next {

@@ -24,7 +24,7 @@ const REAL_ENGINES: &str = "engines";
 /// The other end-to-end tests, those first that take longest.
 const OTHERS: [&str; 7] = ["agent", "alone", "tasks", "alerts", "permissions", "ground", "node"];
 /// How many of these run at once, each on a cluster of its own.
-const AT_ONCE: usize = 3;
+const AT_ONCE: usize = 2;
 
 /// One thing that CI looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -181,7 +181,7 @@ async fn end_to_end() -> Outcome {
 }
 
 fn end_to_end_test(name: &str) -> Command {
-    with_threads(timed_tests(&["--workspace", "--test", name]), "8")
+    with_threads(timed_tests(&["--workspace", "--test", name]), "6")
 }
 
 /// Runs so many tests at once, unless the user says it: most wait for what they have started.

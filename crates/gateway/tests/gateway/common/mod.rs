@@ -205,7 +205,7 @@ pub fn usage(api: &RecordingApi) -> RunUsage {
 /// Waits until no call is under way, whoever settles it.
 pub async fn nothing_in_flight(api: &RecordingApi) -> RunUsage {
     let look = async || Some(usage(api)).filter(|usage| usage.in_flight.is_empty());
-    until("every call is settled", Duration::from_secs(20), look).await.unwrap()
+    until("every call is settled", look).await.unwrap()
 }
 
 pub fn request(path: &str, body: &Value) -> Request<Body> {
