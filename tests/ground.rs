@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use punching_fist_e2e::{Failure, Outcome, kubectl, kubectl_with, on_ground, until};
+use punching_fist_e2e::{Failure, Outcome, TIMEOUT, kubectl, kubectl_with, on_ground, until};
 use punching_fist_testkit::wait::PATIENCE;
 use punching_fist_testkit::{Binaries, Cache, ControlPlane, Ground, Nursery, alertmanager, control_plane};
 use serde_json::{Value, json};
@@ -113,7 +113,7 @@ fn a_job_runs_to_its_end_and_its_log_is_followed() {
         // It ends when the container does, and has then shown everything.
         let followed = kubectl(ground, &["logs", "--follow", "job/plain"]).await?;
         assert_eq!(followed, "line 1\nline 2\nline 3\n");
-        kubectl(ground, &["wait", "--for=condition=Complete", "job/plain", "--timeout=300s"]).await?;
+        kubectl(ground, &["wait", "--for=condition=Complete", "job/plain", TIMEOUT]).await?;
         let node =
             kubectl(ground, &["get", "pods", "-ljob-name=plain", "-o=jsonpath={.items[*].spec.nodeName}"])
                 .await?;

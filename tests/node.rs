@@ -1,13 +1,9 @@
 //! The node: what a kubelet would do with a pod, seen through kubectl.
 
-use std::time::Duration;
-
 use futures::future::try_join_all;
-use punching_fist_e2e::{Failure, kubectl, kubectl_with, on_ground};
-use punching_fist_testkit::wait::PATIENCE;
+use punching_fist_e2e::{Failure, TIMEOUT, kubectl, kubectl_with, on_ground, until};
 use punching_fist_testkit::{Ground, repository};
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
 
 /// A namespace for one test.
 struct Namespace {
@@ -20,7 +16,7 @@ impl Namespace {
         kubectl(ground, &["create", "namespace", name]).await?;
         let namespace = Self { ground, name };
         // No pod is accepted before the controller has made it.
-        namespace.kubectl(&["wait", "--for=create", "serviceaccount/default", "--timeout=300s"]).await?;
+        namespace.kubectl(&["wait", "--for=create", "serviceaccount/default", TIMEOUT]).await?;
         Ok(namespace)
     }
 
@@ -51,32 +47,23 @@ impl Namespace {
 
     /// Waits until a pod's status is as it should be.
     async fn until(&self, pod: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Result<Value, Failure> {
-        let start = Instant::now();
-        loop {
-            let status = self.status(pod).await?;
-            if holds(&status) {
-                return Ok(status);
-            }
-            if start.elapsed() > PATIENCE {
-                return Err(format!("pod {pod} is not {what}: {status:#}").into());
-            }
-            sleep(Duration::from_millis(200)).await;
+        let look = async || {
+            let status = self.status(pod).await;
+            status.map(|status| holds(&status).then_some(status)).transpose()
+        };
+        match until(&format!("pod {pod} is {what}"), look).await {
+            Ok(found) => found,
+            Err(late) => Err(format!("{late}: {:#}", self.status(pod).await?).into()),
         }
     }
 
     /// What `kubectl logs` shows, once it shows something. Of a pod that no node has, the API server gives an empty log.
     async fn said(&self, arguments: &[&str]) -> Result<String, Failure> {
-        let start = Instant::now();
-        loop {
-            let log = self.kubectl(&[&["logs"], arguments].concat()).await?;
-            if !log.is_empty() {
-                return Ok(log);
-            }
-            if start.elapsed() > PATIENCE {
-                return Err(format!("{arguments:?} says nothing").into());
-            }
-            sleep(Duration::from_millis(100)).await;
-        }
+        let look = async || {
+            let log = self.kubectl(&[&["logs"], arguments].concat()).await;
+            log.map(|log| Some(log).filter(|log| !log.is_empty())).transpose()
+        };
+        until(&format!("{arguments:?} says something"), look).await?
     }
 
     async fn ended(&self, pod: &str) -> Result<Value, Failure> {
@@ -129,7 +116,7 @@ fn a_job_runs_to_its_end_and_its_log_is_followed() {
             .said(&["--follow", "--container=main", "job/hello", "--pod-running-timeout=300s"])
             .await?;
         assert_eq!(log, "prepared\nline 1\nline 2\nline 3\nend");
-        namespace.kubectl(&["wait", "--for=condition=Complete", "job/hello", "--timeout=300s"]).await?;
+        namespace.kubectl(&["wait", "--for=condition=Complete", "job/hello", TIMEOUT]).await?;
         let message = "jsonpath={.items[0].status.containerStatuses[0].state.terminated.message}";
         let message = namespace.kubectl(&["get", "pods", "--output", message]).await?;
         assert_eq!(message, "found it\n");
@@ -304,7 +291,7 @@ fn a_pod_may_end_in_order_but_not_for_ever() {
             assert_eq!(main(&status)["state"]["terminated"]["exitCode"].to_string(), end, "{name}");
             let patch = r#"{"metadata":{"finalizers":null}}"#;
             namespace.kubectl(&["patch", "pod", name, "--patch", patch]).await?;
-            namespace.kubectl(&["wait", "--for=delete", "pod", name, "--timeout=300s"]).await?;
+            namespace.kubectl(&["wait", "--for=delete", "pod", name, TIMEOUT]).await?;
         }
         Ok(())
     });

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use punching_fist_api::{AlertTask, MaintenanceTask, Phase};
+use punching_fist_e2e::TIMEOUT;
 use serde_json::json;
 
 use crate::{alone, settings};
@@ -27,7 +28,7 @@ fn whoever_leads_next_knows_of_all_who_wait_and_stops_when_it_is_told() {
                 space.task::<MaintenanceTask>(&name, "!verdict Diagnosed done").await?;
             }
             operator.restart().await?;
-            let wait = ["wait", "--for=condition=Complete", "--timeout=300s", "mt", "--all"];
+            let wait = ["wait", "--for=condition=Complete", TIMEOUT, "mt", "--all"];
             space.kubectl(&wait).await?;
         }
         Ok(())

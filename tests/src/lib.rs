@@ -30,6 +30,9 @@ pub type Failure = Box<dyn Error + Send + Sync>;
 /// How a test ends.
 pub type Outcome = Result<(), Failure>;
 
+/// How long `kubectl wait` may take: [`PATIENCE`](punching_fist_testkit::wait::PATIENCE).
+pub const TIMEOUT: &str = "--timeout=300s";
+
 /// The runtime of every test that uses the shared ground: its processes and connections belong to one, and that of a
 /// `#[tokio::test]` ends with its test.
 static RUNTIME: LazyLock<Runtime> =

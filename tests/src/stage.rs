@@ -3,7 +3,6 @@
 
 use std::any::Any;
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::panic::AssertUnwindSafe;
@@ -11,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use futures::FutureExt as _;
 use kube::Client;
+use punching_fist_protocol::causes;
 use punching_fist_testkit::operator::Settings;
 use punching_fist_testkit::scripted_model::{Behaviour, ScriptedModel};
 use punching_fist_testkit::{Ground, images, namespaces, wait};
@@ -210,7 +210,7 @@ impl World {
         let outcome = AssertUnwindSafe(test(space.clone())).catch_unwind().await;
         let failure = match outcome {
             Ok(Ok(())) => self.trespasses().await,
-            Ok(Err(error)) => Some(with_causes(&*error)),
+            Ok(Err(error)) => Some(causes(&*error)),
             Err(panic) => Some(text(&*panic)),
         };
         if let Some(failure) = failure {
@@ -235,11 +235,6 @@ fn shell_agent(directory: &Path, program: &str) -> Result<PathBuf, Failure> {
     symlink(program, image.join("punching-fist-agent"))?;
     images::program(&image.join("ask-model"), ASK_MODEL)?;
     Ok(image)
-}
-
-fn with_causes(error: &dyn Error) -> String {
-    let cause = error.source().map(with_causes);
-    cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
 }
 
 fn text(panic: &(dyn Any + Send)) -> String {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use punching_fist_e2e::TIMEOUT;
 use punching_fist_testkit::repository;
 
 use crate::STAGE;
@@ -27,7 +28,7 @@ fn every_example_is_applied_and_runs() {
         }
         let names = space.kubectl(&["get", "punching-fist", "--output=name"]).await?;
         assert_eq!(names.lines().count(), files.len(), "{names}");
-        let mut wait = vec!["wait", "--for=condition=Complete", "--timeout=300s"];
+        let mut wait = vec!["wait", "--for=condition=Complete", TIMEOUT];
         wait.extend(names.lines());
         space.kubectl(&wait).await?;
         Ok(())
@@ -40,7 +41,7 @@ fn the_shortest_task_runs_where_the_ground_has_prepared_for_it() {
     for namespace in ["default", "shop", "punching-fist-agents"] {
         STAGE.play(namespace, async |space| {
             space.kubectl(&["apply", "--filename", &minimal.to_string_lossy()]).await?;
-            let wait = ["wait", "--for=condition=Complete", "--timeout=300s", "--filename"];
+            let wait = ["wait", "--for=condition=Complete", TIMEOUT, "--filename"];
             space.kubectl(&[&wait[..], &[&minimal.to_string_lossy()]].concat()).await?;
             Ok(())
         });

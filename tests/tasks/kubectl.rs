@@ -3,7 +3,7 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Api;
 use punching_fist_api::{AlertTask, MaintenanceTask, Phase};
-use punching_fist_e2e::until;
+use punching_fist_e2e::{TIMEOUT, until};
 use serde_json::{Value, json};
 
 use crate::STAGE;
@@ -55,7 +55,7 @@ fn columns_are_worth_reading() {
             "notification": { "alerts": [{ "labels": labels }] },
         });
         space.task_with::<AlertTask>("at", spec).await?;
-        space.kubectl(&["wait", "--for=condition=Complete", "--timeout=300s", "mt/mt", "at/at"]).await?;
+        space.kubectl(&["wait", "--for=condition=Complete", TIMEOUT, "mt/mt", "at/at"]).await?;
         for kind in ["mt", "maintenancetasks"] {
             let narrow = space.kubectl(&["get", kind]).await?;
             assert_cells(&narrow, &NARROW);
@@ -83,7 +83,7 @@ fn describe_shows_the_way_and_logs_the_steps() {
         });
         early.await?;
         space.signal("go").await?;
-        space.kubectl(&["wait", "--for=condition=Finished", "--timeout=300s", "mt/mt"]).await?;
+        space.kubectl(&["wait", "--for=condition=Finished", TIMEOUT, "mt/mt"]).await?;
         let log = space.kubectl(&["logs", &job]).await?;
         for part in
             [r#""kind":"command""#, "echo what I saw", r#""kind":"output""#, r#""verdict":"Diagnosed""#]

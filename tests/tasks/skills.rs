@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use punching_fist_api::{Finding, MaintenanceTask, Verdict, names};
-use punching_fist_e2e::{Failure, Outcome, Scripted, Space, kubectl, kubectl_with};
+use punching_fist_e2e::{Failure, Outcome, Scripted, Space, TIMEOUT, kubectl, kubectl_with};
 use punching_fist_testkit::scripted_model::{Behaviour, Step, scripts};
 use punching_fist_testkit::{images, namespaces, repository, yaml};
 use serde_json::{Value, json};
@@ -93,7 +93,7 @@ async fn press(space: &Space) -> Outcome {
         let patch = Patch::Merge(json!({ "status": status }));
         space.api::<Pod>().patch_status(pod, &PatchParams::default(), &patch).await?;
     }
-    let ready = ["wait", "--for=condition=Available", "deployment/log-writer", "--timeout=300s"];
+    let ready = ["wait", "--for=condition=Available", "deployment/log-writer", TIMEOUT];
     space.kubectl(&ready).await.map(drop)
 }
 

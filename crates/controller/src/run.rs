@@ -15,6 +15,7 @@ use kube::runtime::{Controller, watcher};
 use kube::{Client, ResourceExt};
 use punching_fist_api::{AlertTask, MaintenanceTask, Task, TaskKind};
 use punching_fist_core::profile::Settings;
+use punching_fist_protocol::causes;
 
 use crate::backoff::Backoff;
 use crate::context::Context;
@@ -216,7 +217,7 @@ pub(crate) fn after_error<K: Task>(task: Arc<K>, error: &Error, context: Arc<Con
             kind = K::KIND.as_str(),
             namespace,
             name,
-            error = display_chain(error),
+            error = causes(error),
             ?again,
             "pass failed"
         );
@@ -224,17 +225,10 @@ pub(crate) fn after_error<K: Task>(task: Arc<K>, error: &Error, context: Arc<Con
     Action::requeue(again)
 }
 
-fn display_chain(error: &dyn std::error::Error) -> String {
-    std::iter::successors(Some(error), |error| error.source())
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
-}
-
 fn log<K: Task>(outcome: Result<(ObjectRef<K>, Action), ControllerError<Error, watcher::Error>>) {
     match outcome {
         // An owned Job can outlive its task for a moment, and a pass has told about its own error.
         Ok(_) | Err(ControllerError::ObjectNotFound(_) | ControllerError::ReconcilerFailed(..)) => {}
-        Err(error) => tracing::warn!(error = display_chain(&error), "watching"),
+        Err(error) => tracing::warn!(error = causes(&error), "watching"),
     }
 }

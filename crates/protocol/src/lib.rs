@@ -4,6 +4,7 @@
 //! The operator writes the former and the runner reads them. The runner writes the latter; the controller reads them, and
 //! whoever shows a run. Nothing here does I/O.
 
+mod causes;
 mod cut;
 mod decimal;
 mod event;
@@ -15,6 +16,7 @@ mod redact;
 mod short_result;
 mod verdict;
 
+pub use causes::causes;
 pub use cut::{MARKER, cut, cut_json, cut_json_middle, json_len};
 pub use decimal::{compare_decimals, is_decimal};
 pub use event::{Event, Finish, LINE_MAX, Line, State, Stream};

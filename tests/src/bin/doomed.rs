@@ -5,7 +5,7 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use punching_fist_e2e::kubectl;
+use punching_fist_e2e::{TIMEOUT, kubectl};
 use punching_fist_testkit::Ground;
 
 #[tokio::main]
@@ -14,7 +14,7 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let existing = std::env::var_os("KUBECONFIG").is_some();
     let ground = Ground::builder().directory(dir).existing(existing).operators(false).start().await?;
     kubectl(&ground, &["run", "pod", "--image=busybox", "--restart=Never", "--", "sleep", "3600"]).await?;
-    kubectl(&ground, &["wait", "--for=condition=Ready", "pod/pod", "--timeout=300s"]).await?;
+    kubectl(&ground, &["wait", "--for=condition=Ready", "pod/pod", TIMEOUT]).await?;
     println!("ready");
     tokio::time::sleep(Duration::from_secs(3600)).await;
     Ok(())

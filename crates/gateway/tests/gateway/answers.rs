@@ -4,13 +4,12 @@ use axum::body::Body;
 use futures::StreamExt;
 use futures::future::join_all;
 use http::{Request, header};
-use punching_fist_testkit::wait::{PATIENCE, until};
+use punching_fist_testkit::wait::PATIENCE;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use crate::common::{Ground, KEY, Script, request};
+use crate::common::{CHAT, Ground, KEY, Script, request};
 
-const CHAT: &str = "/v1/chat/completions";
 const DONE: &str = "data: [DONE]\n\n";
 
 fn body(streams: bool) -> Value {
@@ -48,8 +47,7 @@ async fn a_run_holds_only_so_much_that_it_does_not_read() {
         unread.push(ask().await.unwrap());
     }
     let next = tokio::spawn(ask());
-    let asked = async || (ground.provider.asked().len() == 5).then_some(());
-    until("the provider has the fifth call", asked).await.unwrap();
+    ground.provider.wait_for_calls(5).await;
     ground.provider.script([Script::Json(200, answer.replace(&text, "short"))]);
     assert_eq!(ask().await.unwrap().status(), 200, "a short one passes");
     assert!(!next.is_finished(), "there was room for a fifth");

@@ -7,7 +7,7 @@ use punching_fist_api::{MaintenanceTask, Phase, names};
 use punching_fist_testkit::recording::{Fault, Times};
 use serde_json::{Value, json};
 
-use crate::common::{Ground, NAMESPACE, Script, TASK, request, send};
+use crate::common::{self, Ground, NAMESPACE, Script, TASK, request, send};
 
 const ANSWER: &str = r#"{"usage":{"prompt_tokens":1000,"completion_tokens":100}}"#;
 
@@ -42,7 +42,7 @@ async fn a_run_that_is_over_or_another_ones_is_found_out_at_each_call() {
         ground.provider.script([Script::Json(200, ANSWER.to_owned())]);
         let first = send(&ground.router(), request("/v1/chat/completions", &body())).await;
         assert_eq!(first.status, 200);
-        crate::common::nothing_in_flight(&ground.api).await;
+        common::nothing_in_flight(&ground.api).await;
         ground.api.change::<MaintenanceTask>(NAMESPACE, TASK, change);
         let second = ground.post("/v1/chat/completions", &body()).await;
         let status = if expected == "Unavailable" { 503 } else { 400 };
@@ -68,7 +68,7 @@ async fn only_an_agents_pod_gets_through() {
     ];
     for (what, change) in pods {
         let ground = Ground::new("openai/m").await;
-        let mut pod = serde_json::to_value(crate::common::pod("openai/m")).unwrap();
+        let mut pod = serde_json::to_value(common::pod("openai/m")).unwrap();
         change(&mut pod);
         let pod: Pod = serde_json::from_value(pod).unwrap();
         ground.api.seed(&pod);
@@ -82,10 +82,10 @@ async fn only_an_agents_pod_gets_through() {
 #[tokio::test]
 async fn a_pod_that_the_job_has_adopted_does_not_get_through() {
     let ground = Ground::new("openai/m").await;
-    let mut pod = crate::common::pod("openai/m");
+    let mut pod = common::pod("openai/m");
     pod.metadata.name = Some("anything".to_owned());
     ground.api.seed(&pod);
-    let mut review = crate::common::review();
+    let mut review = common::review();
     review["status"]["user"]["extra"]["authentication.kubernetes.io/pod-name"] = json!(["anything"]);
     ground.api.inject("create", "tokenreviews", Fault::Answer(201, review.to_string()), Times::Always);
     let answer = ground.post("/v1/chat/completions", &body()).await;
@@ -104,14 +104,14 @@ async fn only_a_token_for_this_gateway_gets_through() {
     ];
     for (what, change) in reviews {
         let ground = Ground::new("openai/m").await;
-        let mut review = crate::common::review();
+        let mut review = common::review();
         change(&mut review["status"]);
         ground.api.inject("create", "tokenreviews", Fault::Answer(201, review.to_string()), Times::Always);
         let answer = ground.post("/v1/chat/completions", &body()).await;
         assert_eq!((answer.word().as_str(), answer.status.as_u16()), ("Unauthenticated", 401), "{what}");
     }
     let ground = Ground::new("openai/m").await;
-    let mut review = crate::common::review();
+    let mut review = common::review();
     review["status"] = json!({"authenticated": false, "error": "[invalid bearer token, i/o timeout]"});
     ground.api.inject("create", "tokenreviews", Fault::Answer(201, review.to_string()), Times::Always);
     for asked in 1..=2 {
@@ -147,7 +147,7 @@ async fn a_token_whose_pod_is_gone_is_believed_for_a_minute() {
         a_minute_later().await;
     }
     assert_eq!(ground.post("/v1/chat/completions", &body()).await.status, 200);
-    let mut review = crate::common::review();
+    let mut review = common::review();
     review["status"] =
         json!({"authenticated": false, "error": "[invalid bearer token, Token has been invalidated]"});
     ground.api.inject("create", "tokenreviews", Fault::Answer(201, review.to_string()), Times::Always);
@@ -177,7 +177,7 @@ async fn a_token_is_asked_about_once_a_minute_whoever_asks() {
 #[tokio::test]
 async fn a_pod_that_is_being_deleted_is_not_told_that_its_run_is_over() {
     let ground = Ground::new("openai/m").await;
-    let mut pod = crate::common::pod("openai/m");
+    let mut pod = common::pod("openai/m");
     pod.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
     ground.api.seed(&pod);
     for asked in 1..=2 {

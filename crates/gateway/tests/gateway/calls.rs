@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::Pod;
 use punching_fist_api::{AlertTask, MaintenanceTask, Phase, names};
 use serde_json::{Value, json};
 
-use crate::common::{Ground, KEY, NAMESPACE, Script, TASK, TOKEN, request, send};
+use crate::common::{self, Ground, KEY, NAMESPACE, Script, TASK, TOKEN, request, send};
 
 const OPENAI: &str = r#"{"choices":[{"message":{"content":"hi"}}],"usage":{"prompt_tokens":1000,"completion_tokens":100,"prompt_tokens_details":{"cached_tokens":400}}}"#;
 const ANTHROPIC: &str = r#"{"content":[],"usage":{"input_tokens":500,"cache_read_input_tokens":400,"cache_creation_input_tokens":100,"output_tokens":100}}"#;
@@ -67,10 +67,10 @@ fn assert_metered(ground: &Ground) {
 #[tokio::test]
 async fn an_alerts_run_is_charged_alike() {
     let ground = Ground::new("openai/m").await;
-    let mut pod = serde_json::to_value(crate::common::pod("openai/m")).unwrap();
+    let mut pod = serde_json::to_value(common::pod("openai/m")).unwrap();
     pod["metadata"]["labels"][names::LABEL_KIND] = "AlertTask".into();
     ground.api.seed::<Pod>(&serde_json::from_value(pod).unwrap());
-    let mut task = serde_json::to_value(crate::common::task()).unwrap();
+    let mut task = serde_json::to_value(common::task()).unwrap();
     task["kind"] = "AlertTask".into();
     task["spec"]["notification"] = json!({"alerts": [{"labels": {"alertname": "A"}}]});
     task["status"]["occurrences"] = 7.into();
@@ -225,7 +225,7 @@ async fn a_run_keeps_the_model_that_its_pod_was_told() {
         ),
     ] {
         let ground = Ground::with("openai/m", |profile| profile["otherModels"] = others).await;
-        ground.api.seed(&crate::common::pod("openai/old"));
+        ground.api.seed(&common::pod("openai/old"));
         ground.provider.script([Script::Json(200, OPENAI.to_owned())]);
         let answer = ground.post("/v1/chat/completions", &json!({"model": model})).await;
         let Some(why) = expected else {

@@ -13,9 +13,10 @@ use punching_fist_testkit::wait::until;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use crate::common::{Answer, Ground, NAMESPACE, Script, TASK, heal, nothing_in_flight, request, send, usage};
+use crate::common::{
+    Answer, CHAT, Ground, NAMESPACE, Script, TASK, heal, nothing_in_flight, request, send, usage,
+};
 
-const CHAT: &str = "/v1/chat/completions";
 const STATUS: &str = "maintenancetasks/status";
 
 /// An answer that costs 0.4 dollars.
@@ -40,17 +41,11 @@ fn call(ground: &Ground) -> JoinHandle<Answer> {
     tokio::spawn(async move { send(&router, request(CHAT, &body())).await })
 }
 
-/// Waits until the provider has been asked so many times.
-async fn asked(ground: &Ground, times: usize) {
-    let asked = async || (ground.provider.asked().len() == times).then_some(());
-    until("the calls of the model", asked).await.unwrap();
-}
-
 /// A call whose answer the provider keeps back until it is told to go on.
 async fn held_call(ground: &Ground) -> JoinHandle<Answer> {
     ground.provider.script([Script::Held(DEAR.to_owned())]);
     let call = call(ground);
-    asked(ground, 1).await;
+    ground.provider.wait_for_calls(1).await;
     call
 }
 
@@ -113,7 +108,7 @@ async fn a_call_waits_for_those_that_hold_the_rest_of_the_budget() {
     let ground = Ground::new("openai/m").await;
     ground.provider.script([Script::Held(DEAR.to_owned())]);
     let calls: Vec<_> = (0..4).map(|_| call(&ground)).collect();
-    asked(&ground, 3).await;
+    ground.provider.wait_for_calls(3).await;
     assert_eq!(ground.usage().in_flight.len(), 3);
     ground.provider.go.notify_one();
     ground.provider.go.notify_one();

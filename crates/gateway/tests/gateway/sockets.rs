@@ -3,7 +3,7 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::common::{Ground, POD, TOKEN};
+use crate::common::{self, Ground, POD, TOKEN};
 
 /// A gateway on loopback, and a connection to it.
 async fn connected(ground: &Ground) -> TcpStream {
@@ -33,7 +33,7 @@ async fn a_refusal_is_read_by_who_is_still_sending() {
     let ground = Ground::new("openai/m").await;
     let long = answer(&ground, 20 << 20).await;
     assert!(long.starts_with("HTTP/1.1 413 ") && long.contains("Refused"), "{long}");
-    let mut pod = crate::common::pod("openai/m");
+    let mut pod = common::pod("openai/m");
     pod.status.as_mut().unwrap().phase = Some("Failed".to_owned());
     let ground = Ground::new("openai/m").await;
     ground.api.seed(&pod);

@@ -13,9 +13,8 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tower::ServiceExt;
 
-use crate::common::{Ground, NAMESPACE, Script, TASK, TOKEN, nothing_in_flight, request, send};
+use crate::common::{self, CHAT, Ground, NAMESPACE, Script, TASK, TOKEN, nothing_in_flight, request, send};
 
-const CHAT: &str = "/v1/chat/completions";
 const TEXT: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n";
 const USAGE: &str = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1000,\"completion_tokens\":100}}\n\n";
 const DONE: &str = "data: [DONE]\n\n";
@@ -132,8 +131,7 @@ async fn a_client_that_goes_away_pays() {
     // Before the head of the answer has come.
     let router = ground.router();
     let call = tokio::spawn(async move { send(&router, request(CHAT, &body())).await });
-    let asked = async || (ground.provider.asked().len() == 2).then_some(());
-    until("the call", asked).await.unwrap();
+    ground.provider.wait_for_calls(2).await;
     call.abort();
     let second = async || (ground.usage().total.calls == 2).then_some(());
     until("its charge", second).await.unwrap();
@@ -150,7 +148,7 @@ fn killed_in_a_stream(ground: &Ground) -> String {
     let dying = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let first = runtime.block_on(async {
-            let gateway = crate::common::replica(&api, &settings, &Registry::new(), Duration::from_secs(30));
+            let gateway = common::replica(&api, &settings, &Registry::new(), Duration::from_secs(30));
             let response = gateway.router().oneshot(request(CHAT, &body())).await.unwrap();
             let mut pieces = Body::into_data_stream(response.into_body());
             let first = pieces.next().await.unwrap().unwrap();
@@ -206,8 +204,7 @@ async fn a_connection_that_closes_over_a_socket_is_a_client_that_goes_away() {
         );
         let mut client = TcpStream::connect(address).await.unwrap();
         client.write_all((head + &body).as_bytes()).await.unwrap();
-        let asked = async || (ground.provider.asked().len() == calls).then_some(());
-        until("the call", asked).await.unwrap();
+        ground.provider.wait_for_calls(calls).await;
         drop(client);
         let charged = async || (ground.usage().total.calls == i64::try_from(calls).unwrap()).then_some(());
         until("its charge", charged).await.unwrap();

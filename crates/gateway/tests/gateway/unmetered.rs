@@ -3,9 +3,8 @@
 use punching_fist_core::money::Money;
 use serde_json::{Value, json};
 
-use crate::common::{Ground, Script};
+use crate::common::{CHAT, Ground, Script};
 
-const CHAT: &str = "/v1/chat/completions";
 const MESSAGES: &str = "/v1/messages";
 const RESPONSES: &str = "/v1/responses";
 

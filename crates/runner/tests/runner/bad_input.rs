@@ -4,23 +4,16 @@ use std::fs;
 
 use punching_fist_protocol::{Event, MARKER, Reason, State, Verdict};
 
-use crate::support::{FINISH, Pod, RUNNING, Running};
+use crate::support::{FINISH, HOLD, Pod, RUNNING};
 
 /// What the runner may take at most, whatever comes: KiB.
 const MEMORY: u64 = 30 * 1024;
-/// Lets the test look at the runner while it runs.
-const HOLD: &str = "echo '{\"kind\":\"message\",\"text\":\"held\"}'\nwhile [ ! -e go ]; do sleep 0.01; done";
-
-fn held(running: &mut Running) {
-    running.wait_for(|event| matches!(event, Event::Message { text } if text == "held"));
-}
-
 #[test]
 fn a_line_of_100_megabytes_is_cut_in_little_memory() {
     for to in ["", " >&2"] {
         let line = format!("(head -c 100000000 /dev/zero | tr '\\0' x; echo){to}");
         let mut running = Pod::new(&format!("{line}\n{HOLD}\n{FINISH}")).start();
-        held(&mut running);
+        running.wait_until_held();
         let memory = running.most_memory();
         running.let_go();
         let ended = running.wait();
@@ -37,7 +30,7 @@ fn a_flood_of_events_is_passed_on_in_little_memory() {
     let text = "again and again ".repeat(50);
     let flood = format!(r#"yes '{{"kind":"output","id":"1","exitCode":0,"text":"{text}"}}' | head -n 40000"#);
     let mut running = Pod::new(&format!("{flood}\n{HOLD}\n{FINISH}")).start();
-    held(&mut running);
+    running.wait_until_held();
     let memory = running.most_memory();
     running.let_go();
     let ended = running.wait();

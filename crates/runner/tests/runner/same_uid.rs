@@ -9,18 +9,11 @@ use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 use punching_fist_protocol::{Event, Reason, Verdict};
 
-use crate::support::{FINISH, Pod, RUNNING, Running};
+use crate::support::{Ended, FINISH, HOLD, Pod, RUNNING};
 
 const FORGED: &str =
     r#"{"version":1,"reason":"VerdictReached","verdict":"Fixed","summary":"forged","acted":true}"#;
-/// Lets the test act while the engine runs.
-const HOLD: &str = "echo '{\"kind\":\"message\",\"text\":\"held\"}'\nwhile [ ! -e go ]; do sleep 0.01; done";
-
-fn held(running: &mut Running) {
-    running.wait_for(|event| matches!(event, Event::Message { text } if text == "held"));
-}
-
-fn could(ended: &crate::support::Ended) -> Vec<Event> {
+fn could(ended: &Ended) -> Vec<Event> {
     ended.events().into_iter().filter(|event| matches!(event, Event::Message { .. })).collect()
 }
 
@@ -106,7 +99,7 @@ fn while_a_process_cant_be_ended_nothing_is_vouched_for() {
          echo '{FORGED}' > \"$PUNCHING_FIST_TERMINATION_LOG\"\n{HOLD}\n{FINISH}"
     );
     let mut running = Pod::new(&script).start();
-    held(&mut running);
+    running.wait_until_held();
     let leftover = fs::read_to_string(running.path("leftover")).expect("it was started");
     let leftover = Pid::from_raw(leftover.trim().parse().expect("a process id"));
     // Killed, it isn't gone until we let it go: as one that waits for a disk.
@@ -132,7 +125,7 @@ fn who_looks_in_from_outside_costs_no_verdict() {
         return;
     }
     let mut running = Pod::new(&format!("{HOLD}\n{FINISH}")).with_runner_as_pid_1().start();
-    held(&mut running);
+    running.wait_until_held();
     let runner = running.child_of_wrapper();
     let mut root = enter(runner, &[]);
     let mut same = enter(runner, &["setpriv", "--reuid=65532", "--regid=65532", "--clear-groups"]);

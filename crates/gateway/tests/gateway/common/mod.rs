@@ -22,6 +22,7 @@ use tower::ServiceExt;
 
 pub use provider::{Provider, Script};
 
+pub const CHAT: &str = "/v1/chat/completions";
 pub const NAMESPACE: &str = "agents";
 pub const TASK: &str = "checkout";
 pub const TASK_UID: &str = "11111111-0000-4000-8000-000000000001";

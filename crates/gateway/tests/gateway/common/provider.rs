@@ -13,6 +13,7 @@ use bytes::Bytes;
 use futures::stream::{self, StreamExt};
 use http::{HeaderMap, Uri};
 use http_body_util::BodyExt;
+use punching_fist_testkit::wait::until;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -65,6 +66,12 @@ impl Provider {
     /// What is answered next; the last one is answered from then on.
     pub fn script(&self, scripts: impl IntoIterator<Item = Script>) {
         *self.scripts.lock().unwrap() = scripts.into_iter().collect();
+    }
+
+    /// Waits until it has been asked so many times.
+    pub async fn wait_for_calls(&self, times: usize) {
+        let asked = async || (self.asked().len() == times).then_some(());
+        until("the calls of the model", asked).await.unwrap();
     }
 
     pub fn asked(&self) -> Vec<Asked> {

@@ -16,6 +16,9 @@ use serde_json::Value;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 pub const RUNNING: &str = r#"echo '{"kind":"state","state":"running"}'"#;
+/// Lets the test act while the engine runs, until [`Running::let_go`].
+pub const HOLD: &str =
+    "echo '{\"kind\":\"message\",\"text\":\"held\"}'\nwhile [ ! -e go ]; do sleep 0.01; done";
 pub const FINISH: &str = r#"echo '{"kind":"finish","verdict":"Diagnosed","summary":"A typo.","confidence":"High","report":"The cause.","plan":"kubectl edit"}'
 echo '{"kind":"state","state":"finished"}'"#;
 
@@ -246,6 +249,11 @@ impl Running {
         let engine = fs::read_to_string(self.pod.path("pid")).expect("the engine wrote its process id");
         let output = fs::OpenOptions::new().write(true).open(format!("/proc/{}/fd/1", engine.trim()));
         output.expect("a pipe")
+    }
+
+    /// Reads on until the engine is at [`HOLD`].
+    pub fn wait_until_held(&mut self) {
+        self.wait_for(|event| matches!(event, Event::Message { text } if text == "held"));
     }
 
     /// Lets an engine that waits for the file `go` go on.
